@@ -1,0 +1,45 @@
+"""What can go wrong, and the exit status it leads to.
+
+HxbenchError                    4  hxbench itself, or a record that cannot be used
+├── InputError                  2  what the user gave cannot work; nothing was started
+│   ├── ProfileError               a profile, its layers or a flag
+│   ├── TargetError                the server is not there, not ready or not the one asked for
+│   └── DirectoryError             a folder or file that cannot be read or written
+├── BusyError                   2  another run measures on this machine
+├── EvidenceError               4  a run directory that does not hold what it should
+└── IncompleteError             4  the run ended before its records were whole
+"""
+
+
+class HxbenchError(Exception):
+    """Anything hxbench raises on purpose; its text is one line meant for the user."""
+
+    exit_status = 4
+
+
+class InputError(HxbenchError):
+    exit_status = 2
+
+
+class ProfileError(InputError):
+    pass
+
+
+class TargetError(InputError):
+    pass
+
+
+class DirectoryError(InputError):
+    pass
+
+
+class BusyError(HxbenchError):
+    exit_status = 2
+
+
+class EvidenceError(HxbenchError):
+    pass
+
+
+class IncompleteError(HxbenchError):
+    pass

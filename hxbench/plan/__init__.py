@@ -1,0 +1,1 @@
+"""Pure, seeded: profile, workload, arrival schedules, catalogue."""

@@ -1,0 +1,1 @@
+"""Schemas, journal and run directory: what was measured, as files."""

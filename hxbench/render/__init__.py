@@ -1,0 +1,1 @@
+"""Records and certificate in; notebooks, pages and files for other programs out."""

@@ -1,0 +1,1 @@
+"""Pure: bytes in, events out. HTTP framing, server-sent events, API dialects."""
