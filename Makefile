@@ -1,0 +1,53 @@
+# Everything runs from .venv in this checkout. Paths stay relative: a space in front of them does no harm.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+endif
+STAMP := .venv/.installed-$(lastword $(subst /, ,$(PYTHON)))
+RUN := .venv/bin/python -m
+
+.PHONY: help certify test install services lint types coverage wheel quality lab clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+certify: $(STAMP) ## measure SmolLM2-135M on this machine and write its level 1 certificate (ARGS=...)
+	@.venv/bin/hxbench certify $(ARGS)
+
+test: lint types wheel coverage ## everything: lint, types, wheel, tests with real services, coverage
+
+install: $(STAMP) ## .venv with hxbench and all it needs
+
+services: ## fetch what the tests need and pip does not have, without root
+	@tools/services.sh
+
+lint: $(STAMP) ## ruff: rules and format
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+
+types: $(STAMP) ## mypy, strict
+	@$(RUN) mypy
+
+coverage: $(STAMP) services ## the tests, with line and branch coverage and their limits
+	@$(RUN) tools.quality tests line-coverage branch-coverage
+
+wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
+	@$(RUN) tools.wheel_smoke
+
+quality: $(STAMP) services ## every criterion of the development gate: value, limit, ok or not
+	@$(RUN) tools.quality
+
+lab: $(STAMP) ## JupyterLab on the notebooks
+	@$(RUN) jupyterlab --notebook-dir=notebooks
+
+clean: ## remove all that make made; outputs/ stays
+	@rm -rf .venv .services build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find hxbench tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "make: PYTHON=$(PYTHON): Python 3.11 or newer is needed; name one, as in make PYTHON=python3.12" >&2; exit 2; }
+	@echo "setting up .venv (about 0.9 GB; minutes the first time, nothing afterwards)"
+	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
+	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $@

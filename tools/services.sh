@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Puts what the tests need and pip does not have into .services, without root and without
+# changing the system. What cannot be had is named; the exit status stays 0.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+services=$PWD/.services
+launcher=$services/bin/chromium
+lists=/var/lib/apt/lists
+
+starts() {
+    [ -x "$launcher" ] && timeout 60 "$launcher" --version 2>/dev/null | grep -qi chrom
+}
+
+write_launcher() { # stdin: the script
+    mkdir -p "$services/bin"
+    cat >"$launcher"
+    chmod +x "$launcher"
+}
+
+installed() {
+    local name path
+    for name in chromium chromium-browser google-chrome; do
+        path=$(command -v "$name") || continue
+        printf '#!/bin/sh\nexec "%s" "$@"\n' "$path" | write_launcher
+        starts && return
+    done
+    return 1
+}
+
+apt() { # apt-get that writes below .services only
+    apt-get -qq -o Debug::NoLocking=1 -o "APT::Sandbox::User=$(id -un)" \
+        -o "Dir::Cache=$services/apt" -o "Dir::State::Lists=$lists" "$@"
+}
+
+own_lists() {
+    lists=$services/apt/lists
+    mkdir -p "$lists/partial"
+    apt update
+}
+
+download() ( # Chromium and those of its dependencies this machine lacks; nothing is upgraded
+    packages=$(apt -s install --no-install-recommends chromium fontconfig-config |
+        awk '/^Inst/ && $3 !~ /^\[/ {print $2}')
+    mkdir -p "$services/debs" && cd "$services/debs"
+    # shellcheck disable=SC2086  # one word a package
+    [ -n "$packages" ] && apt download $packages
+)
+
+unpack() {
+    local deb
+    mkdir -p "$services/root"
+    for deb in "$services"/debs/*.deb; do dpkg-deb -x "$deb" "$services/root"; done
+    cat >"$services/fonts.conf" <<'END'
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir>/usr/share/fonts</dir>
+  <dir prefix="relative">root/usr/share/fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+  <alias><family>serif</family><prefer><family>DejaVu Serif</family></prefer></alias>
+  <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
+</fontconfig>
+END
+    write_launcher <<'END'
+#!/bin/sh
+services=$(cd "$(dirname "$0")/.." && pwd)
+for folder in "$services"/root/usr/lib/*-linux-gnu "$services"/root/lib/*-linux-gnu; do
+    LD_LIBRARY_PATH=$folder:$folder/pulseaudio${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+FONTCONFIG_FILE=$services/fonts.conf
+XKB_CONFIG_ROOT=$services/root/usr/share/X11/xkb
+export LD_LIBRARY_PATH FONTCONFIG_FILE XKB_CONFIG_ROOT
+exec "$services/root/usr/lib/chromium/chromium" "$@"
+END
+}
+
+unavailable() {
+    rm -rf "$services"
+    echo "chromium: not available: $1; tests that need a browser are skipped, and fail with CI=1"
+    exit 0
+}
+
+if ! starts && ! installed; then
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || unavailable "no browser and no apt here"
+    rm -rf "$services"
+    echo "chromium: fetching the distribution's packages into .services (up to 200 MB)"
+    mkdir -p "$services/apt"
+    download 2>"$services/apt/log" || { own_lists && download; } 2>"$services/apt/log" ||
+        unavailable "$(grep '^E:' "$services/apt/log" | tail -1)"
+    unpack
+    starts || unavailable "the distribution's package does not start"
+    rm -rf "$services/apt" "$services/debs"
+fi
+echo "chromium: $("$launcher" --version 2>/dev/null | head -1)"
