@@ -1,0 +1,28 @@
+"""What more than one test file needs."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The checkout."""
+    return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def unavailable() -> Callable[[str], NoReturn]:
+    """Called with what is missing and how to get it: skips the test, and fails it with CI set."""
+    return pytest.fail if os.environ.get("CI") else pytest.skip
+
+
+@pytest.fixture(scope="session")
+def chromium(repository: Path, unavailable: Callable[[str], NoReturn]) -> str:
+    """The path of a browser that starts: what `make services` prepared, or an installed one."""
+    prepared = shutil.which("chromium", path=repository / ".services" / "bin")
+    return prepared or shutil.which("chromium") or unavailable("no chromium: make services")

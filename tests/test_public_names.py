@@ -1,0 +1,55 @@
+"""What `import hxbench` offers, and what it and `hxbench --help` leave alone."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import hxbench
+
+MODULES = {"pyyaml": "yaml"}  # where the module is not called like its package
+
+
+@pytest.fixture(scope="module")
+def libraries(repository: Path) -> set[str]:
+    """The modules of every dependency but the one that reads the command line."""
+    project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
+    names = [*project["dependencies"], *project["optional-dependencies"]["embedded"]]
+    packages = {re.split(r"[^\w.-]", name)[0].lower() for name in names}
+    return {MODULES.get(name, name.replace("-", "_")) for name in packages} - {"click"}
+
+
+def imported_by(code: str) -> set[str]:
+    """The top-level modules a fresh interpreter has imported after `code`, also when that ends it."""
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True)
+    assert 0 == done.returncode, done.stderr[-2000:]
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in done.stderr.splitlines()}
+
+
+def test_every_public_name_resolves() -> None:
+    assert [] == [name for name in hxbench.__all__ if getattr(hxbench, name, None) is None]
+
+
+def test_every_public_name_is_listed() -> None:
+    assert sorted([*hxbench.__all__, "__version__"]) == dir(hxbench)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'hxbench' has no attribute 'measure'"):
+        hxbench.measure  # noqa: B018
+
+
+def test_the_import_brings_in_no_library(libraries: set[str]) -> None:
+    assert set() == imported_by("import hxbench") & libraries
+
+
+def test_help_brings_in_no_library(libraries: set[str]) -> None:
+    code = "import sys; sys.argv = ['hxbench', '--help']; from hxbench.cli import main; sys.exit(main())"
+    assert set() == imported_by(code) & libraries
+
+
+def test_the_list_of_libraries_is_not_empty(libraries: set[str]) -> None:
+    assert {"pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries
