@@ -47,7 +47,7 @@ clean: ## remove all that make made; outputs/ stays
 $(STAMP): pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "make: PYTHON=$(PYTHON): Python 3.11 or newer is needed; name one, as in make PYTHON=python3.12" >&2; exit 2; }
-	@echo "setting up .venv (about 0.9 GB; minutes the first time, nothing afterwards)"
+	@echo "setting up .venv (about 1.2 GB; minutes the first time, nothing afterwards)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
 	@touch $@
