@@ -1,8 +1,8 @@
-"""The measure of duplication, which is our own."""
+"""The measure of duplication, which is our own, and the reading of pip-audit's list."""
 
 import pytest
 
-from tools.quality import duplicated_share
+from tools.quality import audited, duplicated_share
 
 FIRST = "def first(a, b):\n    return a + b * 2 - a\n"
 SECOND = "def second(c, d):\n    return {c: d}\n"
@@ -33,3 +33,17 @@ def test_imports_docstrings_and_comments_do_not_count() -> None:
 
 def test_nothing_at_all_is_not_duplicated() -> None:
     assert 0.0 == duplicated_share({})
+
+
+def test_a_known_vulnerability_breaks_the_criterion_and_is_named() -> None:
+    reading = audited([{"name": "left", "vulns": [{"id": "CVE-1"}]}, {"name": "right", "vulns": []}])
+    assert ("1", False, "left CVE-1") == (reading.value, reading.ok, reading.detail)
+
+
+def test_packages_without_an_answer_are_named_as_not_checked() -> None:
+    reading = audited([{"name": "left", "vulns": []}, {"name": "own", "skip_reason": "not found"}])
+    assert ("0", True, "1 packages not checked") == (reading.value, reading.ok, reading.detail)
+
+
+def test_no_answer_at_all_is_not_a_pass() -> None:
+    assert audited([{"name": "own", "skip_reason": "not found"}]).ok is None

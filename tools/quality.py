@@ -11,9 +11,10 @@ import subprocess
 import sys
 import tokenize
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COVERAGE = Path("build/coverage.json")
 WINDOW_TOKENS = 50  # the shortest repetition that counts: jscpd's default
@@ -72,7 +73,9 @@ def lint() -> Reading:
 
 def types() -> Reading:
     done = module("mypy")
-    return Reading(done.stdout.strip().rpartition("\n")[2], "0 errors", done.returncode == 0)
+    found = re.search(r"Found (\d+) error", done.stdout)
+    value = "0" if done.returncode == 0 else found[1] if found else "mypy broke"
+    return Reading(value, "0 errors", done.returncode == 0, "" if done.returncode == 0 else "see make types")
 
 
 def complexity() -> Reading:
@@ -128,15 +131,22 @@ def is_aside(statement: list[tokenize.TokenInfo]) -> bool:
 
 def vulnerabilities() -> Reading:
     """What pip-audit knows about the installed packages; its service has to be reachable."""
+    options = ["--format", "json", "--progress-spinner", "off", "--skip-editable", "--timeout", "5"]
     try:
-        options = ["--format", "json", "--progress-spinner", "off", "--skip-editable", "--timeout", "5"]
-        packages = json.loads(module("pip_audit", *options, timeout=300).stdout)["dependencies"]
+        report = json.loads(module("pip_audit", *options, timeout=300).stdout)
     except (ValueError, subprocess.TimeoutExpired):
-        return Reading("not checked", "0", None, "pip-audit's service did not answer")
+        report = {"dependencies": []}
+    return audited(report["dependencies"])
+
+
+def audited(packages: Sequence[Mapping[str, Any]]) -> Reading:
+    """The reading of pip-audit's list: a package without `vulns` is one its service knows nothing about."""
     checked = [package for package in packages if "vulns" in package]
+    if not checked:
+        return Reading("not checked", "0", None, "pip-audit's service did not answer")
     known = sorted({f"{package['name']} {flaw['id']}" for package in checked for flaw in package["vulns"]})
-    value = f"{len(known)} in {len(checked)} of {len(packages)} packages" if checked else "not checked"
-    return Reading(value, "0", not known if checked else None, ", ".join(known))
+    unchecked = f"{len(packages) - len(checked)} packages not checked" if len(checked) < len(packages) else ""
+    return Reading(str(len(known)), "0", not known, ", ".join([*known, unchecked]).strip(", "))
 
 
 def module(name: str, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
@@ -159,7 +169,7 @@ CRITERIA: dict[str, Callable[[], Reading]] = {
 
 def show(name: str, reading: Reading) -> None:
     state = {True: "ok", False: "NOT OK", None: "not checked"}[reading.ok]
-    line = f"{name:16} {reading.value:24} limit {reading.limit:16} {state:12} {reading.detail}"
+    line = f"{name:16} {reading.value:12} limit {reading.limit:16} {state:11} {reading.detail}"
     print(line.rstrip(), flush=True)
 
 
