@@ -1,14 +1,24 @@
-"""A run's folder as plain values."""
+"""A run's folder: made once, filled while recording, and opened again as plain values."""
 
-from collections.abc import Mapping, Sequence
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-if TYPE_CHECKING:
-    from hxbench.plan.profile import Profile
+from hxbench.errors import DirectoryError, EvidenceError
+from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.profile import Profile
+from hxbench.records import tables
+from hxbench.records.schemas import TABLES
+
+KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,7 @@ class Records:
     """Everything one run wrote down; the frames have the columns of `schemas`, with nullable types."""
 
     path: Path
-    profile: "Profile"
+    profile: Profile
     document: Mapping[str, Any]
     profile_sha256: str
     schedule: pd.DataFrame
@@ -28,3 +38,103 @@ class Records:
     exchanges: Sequence[Mapping[str, Any]]
     ending: Mapping[str, Any]
     facts: Mapping[str, Any]
+
+
+def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
+    """Returns a new folder `<UTC>-<model>-<profile>-<id>` below `outputs`.
+
+    Raises:
+        DirectoryError: it cannot be made or written.
+    """
+    stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    parts = (stamp, resolved.profile.target.model or "model", resolved.profile.name, secrets.token_hex(3))
+    return prepare(outputs / "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts), resolved)
+
+
+def prepare(run_dir: Path, resolved: Resolved) -> Path:
+    """Makes `run_dir` ready to record into, and returns it resolved.
+
+    Raises:
+        DirectoryError: it holds a run already, or cannot be made or written.
+    """
+    if (run_dir / "records").exists():
+        raise DirectoryError(f"{run_dir}: holds a run already; choose another folder, or `hxbench judge` it")
+    try:
+        for folder in ("records", "journal"):
+            (run_dir / folder).mkdir(parents=True)
+        (run_dir / "profile.yaml").write_text(annotated(resolved))
+    except OSError as error:
+        raise DirectoryError(f"{run_dir}: cannot be written: {error.strerror}") from None
+    return run_dir.resolve()
+
+
+def annotated(resolved: Resolved) -> str:
+    """Returns the resolved profile as YAML, each value with a comment that says where it came from."""
+    lines = [f"# SHA-256 of the resolved profile: {resolved.sha256}", *_lines(resolved.document, resolved.origins)]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(document: Mapping[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[str]:
+    for key, value in document.items():
+        here = f"{path}.{key}" if path else key
+        indent = "  " * path.count(".") + ("  " if path else "")
+        if isinstance(value, Mapping) and value and here not in origins:
+            yield f"{indent}{key}:"
+            yield from _lines(value, origins, here)
+        else:
+            origin = f"  # {origins[here]}" if here in origins else ""
+            yield f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}{origin}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON durably and replaces `path` at once."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    tables.sync(partial)
+    partial.replace(path)
+
+
+def is_recorded(run_dir: Path) -> bool:
+    """Whether the folder holds the records of a run that came to an end, of whatever kind."""
+    return (run_dir / "records" / "requests.parquet").exists()
+
+
+def open_records(run_dir: Path) -> Records:
+    """Returns what a run wrote down.
+
+    Raises:
+        EvidenceError: the folder holds no run, or one whose records are damaged.
+    """
+    if not (run_dir / "records").is_dir():
+        raise EvidenceError(f"{run_dir}: not a run: it has no folder records/")
+    resolved = resolve(run_dir / "profile.yaml")
+    frames = {name: tables.read(run_dir / "records" / f"{name}.parquet", schema) for name, schema in TABLES.items()}
+    return Records(
+        path=run_dir.resolve(),
+        profile=resolved.profile,
+        document=resolved.document,
+        profile_sha256=resolved.sha256,
+        exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
+        ending=_json(run_dir / "records" / "ending.json", missing=KILLED),
+        facts=_json(run_dir / "facts.json", missing={}),
+        **frames,
+    )
+
+
+def _json(path: Path, missing: Any = None) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        if missing is None:
+            raise EvidenceError(f"{path}: missing") from None
+        return missing
+    except (OSError, ValueError) as error:
+        raise EvidenceError(f"{path}: not readable: {error}") from None
+
+
+def point_latest(run_dir: Path) -> None:
+    """Makes `latest` beside the run name it, in one step."""
+    link, fresh = run_dir.parent / "latest", run_dir.parent / f".latest-{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(run_dir.name)
+    fresh.replace(link)

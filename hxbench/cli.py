@@ -1,0 +1,254 @@
+"""The command line: thin. Every command says one thing, and its exit status tells how it went."""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hxbench import __version__
+from hxbench.errors import HxbenchError, InputError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+# Flag, key of the profile, help. One list, so that a flag means the same for every command.
+_PROFILE_FLAGS = (
+    ("--url", "target.server", "Address of the server, such as http://127.0.0.1:8000."),
+    ("--model", "target.model", "Model name to ask for."),
+    ("--protocol", "target.protocol", "API dialect."),
+    ("--api-key-env", "target.api_key_env", "Name of the variable that holds the key."),
+    ("--prompts", "workload.prompts", "Prompt set by name, or a JSONL file."),
+    ("--max-tokens", "workload.output_tokens", "Tokens to ask for in each answer."),
+    ("--seed", "workload.seed", "Seed of prompts, salt and arrivals."),
+    ("--users", "load.users", "Closed loop: users who wait for their answer."),
+    ("--rate", "load.rate", "Open loop: requests a second."),
+    ("--arrivals", "load.arrivals", "Open loop: constant or poisson."),
+    ("--duration", "load.measure", "Length of the measured phase, such as 60s."),
+    ("--requests", "load.requests", "Number of measured requests."),
+    ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
+    ("--trials", "load.trials", "Independent repetitions, server restarted between."),
+)
+
+
+def _profile_flags(command: Command) -> Command:
+    for flag, _, text in reversed(_PROFILE_FLAGS):
+        command = click.option(flag, help=text)(command)
+    command = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the profile.")(command)
+    return click.option("--load", type=click.Path(path_type=Path), help="A second profile, laid over the first.")(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hxbench")
+def cli() -> None:
+    """Says, with evidence, whether an LLM inference server is good enough to ship."""
+
+
+@cli.command()
+@click.argument("profile", required=False)
+@_profile_flags
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/.")
+@click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any) -> int:
+    """Record, judge and render: the certificate of PROFILE (default: smollm2-135m)."""
+    from hxbench import workbench
+
+    if profile is None and flags["url"]:
+        raise InputError(
+            "--url without a profile has no objectives, so there is nothing to certify: measure with "
+            "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
+        )
+    resolved = _resolve(profile or "smollm2-135m", flags)
+    run = workbench.certify(resolved, run_dir=out, undecided_ok=undecided_ok)
+    return _show(run, as_json=as_json)
+
+
+@cli.command()
+@click.argument("profile", required=False)
+@_profile_flags
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
+    """Record only; `judge`, `render` and `show` follow from the folder alone."""
+    from hxbench import workbench
+    from hxbench.render import run_view
+
+    if profile is None and not flags["url"]:
+        profile = "smollm2-135m"
+    recorded = workbench.run(_resolve(profile, flags), out)
+    if as_json:
+        click.echo(json.dumps(recorded.summary(), indent=1))
+    else:
+        click.echo(run_view.summary_text(recorded.summary()))
+        click.echo(f"\nrecords  {recorded.path}")
+    state = recorded.records.ending
+    return 128 + state["signal"] if state.get("signal") else 0
+
+
+def _resolve(profile: str | None, flags: dict[str, Any]) -> Any:
+    from hxbench.plan.layers import resolve
+
+    overrides = {
+        key: (flags[flag.strip("-").replace("-", "_")], flag)
+        for flag, key, _ in _PROFILE_FLAGS
+        if flags[flag.strip("-").replace("-", "_")] is not None
+    }
+    for setting in flags["settings"]:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise InputError(f"--set {setting}: expected KEY=VALUE, such as load.users=4")
+        overrides[key] = (value, "--set")
+    return resolve(profile, load=flags["load"], overrides=overrides, environ=os.environ)
+
+
+def _show(run: Any, *, as_json: bool) -> int:
+    from hxbench.judge.certificate import exit_status
+    from hxbench.render import run_view
+
+    certificate = run.certificate
+    if as_json:
+        click.echo(json.dumps(certificate, indent=1, ensure_ascii=False))
+    else:
+        click.echo(run_view.card_text(certificate))
+        page = run.path / "certificate.html"
+        click.echo(f"\n{page if page.exists() else run.path}")
+    signal = run.records.ending.get("signal")
+    return 128 + int(signal) if signal else int(exit_status(certificate))
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+def judge(directory: Path, as_json: bool) -> int:
+    """Judge the records in DIRECTORY again and write certificate.json."""
+    from hxbench import workbench
+
+    return _show(workbench.judge(directory), as_json=as_json)
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+def render(directory: Path) -> int:
+    """Write notebooks and pages of the run in DIRECTORY."""
+    from hxbench import workbench
+
+    return _show(workbench.render(directory), as_json=False)
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
+def show(directory: Path, as_json: bool) -> int:
+    """Show the run in DIRECTORY as a table; writes nothing and always ends with 0 when it could."""
+    from hxbench import workbench
+
+    _show(workbench.open(directory), as_json=as_json)
+    return 0
+
+
+@cli.command()
+@click.argument("model", default="smollm2-135m")
+def model(model: str) -> int:
+    """Fetch MODEL for the embedded server, check it, and print where it is."""
+    from hxbench.servers.model import model_file
+
+    click.echo(model_file(model, lambda text: click.echo(text, err=True)))
+    return 0
+
+
+@cli.command()
+@click.argument("profile", default="smollm2-135m")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default a free one.")
+def serve(profile: str, port: int) -> int:
+    """Start the embedded server of PROFILE in the foreground, until Ctrl-C."""
+    from hxbench.plan.layers import resolve
+    from hxbench.record.supervisor import stop_signals
+    from hxbench.servers import embedded
+    from hxbench.servers.model import model_file
+
+    target = resolve(profile, environ=os.environ).profile.target
+    path = model_file(target.model, lambda text: click.echo(text, err=True))
+    log = Path(os.environ.get("HXBENCH_SERVER_LOG") or os.devnull)
+    with stop_signals() as asked:
+        server = embedded.start(path, target.model, target.embedded, log, port)
+        try:
+            click.echo(f"{server.url}  model {target.model}  process {server.pid}  (Ctrl-C ends it)")
+            while asked.signal is None and server.alive:
+                time.sleep(0.2)
+        finally:
+            server.stop()
+    return 0 if asked.signal else 4
+
+
+@cli.command()
+@click.argument("url")
+@click.option("--model", help="Model name; by default the first that is listed.")
+@click.option("--api-key-env", help="Name of the variable that holds the key.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(url: str, model: str | None, api_key_env: str | None, as_json: bool) -> int:
+    """Ask URL for three seconds what it is: models, streaming, usage, tokenizer, caching, keep-alive."""
+    from hxbench.record import survey
+
+    found = survey.survey(url, model, api_key_env)
+    click.echo(json.dumps(found, indent=1) if as_json else survey.as_text(found))
+    return 0
+
+
+@cli.command()
+@click.option("--from-run", type=click.Path(path_type=Path), help="Propose objectives from a measured run.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("profile.yaml"), show_default=True)
+def init(from_run: Path | None, out: Path) -> int:
+    """Write a profile to begin with; never over an existing file."""
+    from hxbench import proposal
+
+    click.echo(f"{proposal.write(out, from_run)}: edit it, then: hxbench certify {out}")
+    return 0
+
+
+def main() -> None:
+    """Runs the command line and ends the process with the command's status."""
+    sys.exit(_status(sys.argv[1:]))
+
+
+def _status(arguments: list[str]) -> int:
+    try:
+        status = cli.main(arguments, prog_name="hxbench", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except HxbenchError as error:
+        click.echo(f"hxbench: {error}", err=True)
+        return error.exit_status
+    except BrokenPipeError:
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:  # our own bug: one line, the traceback in a file
+        return _own_bug(error)
+
+
+def _own_bug(error: Exception) -> int:
+    from hxbench.workbench import outputs
+
+    path = outputs() / "log.txt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as log:
+            traceback.print_exception(error, file=log)
+        where = f"the traceback is in {path}"
+    except OSError:
+        where = "and its traceback could not be written"
+    click.echo(f"hxbench: a bug in hxbench: {type(error).__name__}: {error}; {where}", err=True)
+    return 4
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""One non-blocking connection whose reads carry the kernel's receive stamp, also under TLS."""
+
+import errno
+import os
+import socket
+import ssl
+import struct
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+READ_BYTES = 65_536
+_ANCILLARY_BYTES = 64
+_LINUX = sys.platform == "linux"
+_SO_TIMESTAMPNS = 35  # not named in the socket module
+_TIMESPEC = struct.Struct("qq")
+_DATA_SEGS_IN = 152  # offset of tcpi_data_segs_in in Linux's struct tcp_info
+_U32 = struct.Struct("I")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to connect, resolved once: looking a name up is not part of what is timed."""
+
+    family: int
+    sockaddr: tuple[Any, ...]
+    server_name: str
+    tls: ssl.SSLContext | None
+
+
+class Read(NamedTuple):
+    data: bytes  # decrypted
+    time_ns: int  # monotonic, stamped by this process after the read
+    kernel_ns: int  # realtime, stamped by the kernel, 0 where it does not
+    segments: int  # TCP segments that came in since the last read, 0 if unknown
+    closed: bool
+
+
+class Connection:
+    """Connects at once; `connected` turns true when it (and TLS) is ready to send."""
+
+    def __init__(self, address: Address) -> None:
+        self.connected = False
+        self.used = 0  # exchanges it has carried
+        self._out = b""
+        self._segments = 0
+        self._ended = False
+        self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            self._open(address)
+        except OSError:
+            self._socket.close()
+            raise
+
+    def _open(self, address: Address) -> None:
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if _LINUX:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        code = self._socket.connect_ex(address.sockaddr)
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
+        self._tls: ssl.SSLObject | None = None
+        if address.tls is not None:
+            self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+            self._tls = address.tls.wrap_bio(self._received, self._to_send, server_hostname=address.server_name)
+        self._tcp = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    @property
+    def wants_write(self) -> bool:
+        return not self._tcp or bool(self._out)
+
+    def send(self, data: bytes) -> None:
+        """Sends as much as the system takes; the rest goes with `writable`."""
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._to_send.read()
+        self._out += data
+        self._push()
+
+    def writable(self) -> None:
+        """Goes on with connecting or sending.
+
+        Raises:
+            OSError: connecting, the TLS handshake or sending failed.
+        """
+        if not self._tcp:
+            code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code:
+                raise OSError(code, os.strerror(code))
+            self._tcp = True
+            self._advance()
+        self._push()
+
+    def _advance(self) -> None:
+        """Goes on with the TLS handshake, if there is one."""
+        if self._tls is not None:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._out += self._to_send.read()
+                return
+            self._out += self._to_send.read()
+        self.connected = True
+
+    def _push(self) -> None:
+        while self._out:
+            try:
+                self._out = self._out[self._socket.send(self._out) :]
+            except BlockingIOError:
+                return
+
+    def read(self) -> Read:
+        """Returns what one read of the socket brought; empty data with `closed` unset is no news.
+
+        Raises:
+            OSError: the connection broke.
+        """
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(READ_BYTES, _ANCILLARY_BYTES if _LINUX else 0)
+        except BlockingIOError:
+            return Read(b"", time.monotonic_ns(), 0, 0, False)
+        now = time.monotonic_ns()
+        kernel = 0
+        for _, kind, stamp in ancillary:
+            if kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+                kernel = seconds * 1_000_000_000 + nanoseconds
+        segments = self._new_segments()
+        closed = not data
+        if self._tls is not None:
+            data = self._decrypt(data)
+        return Read(data, now, kernel, segments, closed or self._ended)
+
+    def _decrypt(self, data: bytes) -> bytes:
+        assert self._tls is not None  # noqa: S101 - only called under TLS
+        if data:
+            self._received.write(data)
+        if not self.connected:
+            self._advance()
+            self._push()
+            if not self.connected:
+                return b""
+        plain = []
+        try:
+            while piece := self._tls.read(READ_BYTES):
+                plain.append(piece)
+            self._ended = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self._ended = True
+        return b"".join(plain)
+
+    def _new_segments(self) -> int:
+        if not _LINUX:
+            return 0
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _DATA_SEGS_IN + 4)
+        if len(info) < _DATA_SEGS_IN + 4:
+            return 0
+        (total,) = _U32.unpack_from(info, _DATA_SEGS_IN)
+        new = total - self._segments
+        self._segments = total
+        return int(new)

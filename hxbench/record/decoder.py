@@ -1,0 +1,151 @@
+"""The decoder: `python -m hxbench.record.decoder RUN_DIR`. Follows the journals and writes the tables.
+
+It looks for journals of the run directory until stdin ends, reports progress on stdout, then finishes:
+requests, reads, clock and phases get their names only when they are whole. `finish` does the same for a
+run whose processes were killed: the journal is enough.
+"""
+
+import json
+import os
+import select
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from hxbench.record import redaction
+from hxbench.record.decoding import Decoder, Planned, Row
+from hxbench.records import tables
+from hxbench.records.journal import Reader
+from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS
+
+POLL_S = 0.2
+LINGER_S = 3.0  # for workers that see their stdin end at the same moment
+JOURNALS = "journal"
+
+
+class Tables:
+    """Decodes all journals of a run into its tables."""
+
+    def __init__(self, run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
+        self._run_dir = run_dir
+        self._hash_text, self._secrets = hash_text, secrets
+        self._readers: dict[Path, tuple[Reader, Decoder]] = {}
+        records = run_dir / "records"
+        self._requests = tables.TableWriter(records / "requests.parquet", REQUESTS)
+        self._reads = tables.TableWriter(records / "reads.parquet", READS)
+        self._first_tokens: deque[float] = deque(maxlen=1000)
+        self._counts = {"ok": 0, "failed": 0, "tokens": 0}
+
+    def follow(self) -> None:
+        """Decodes what has been journalled since the last call."""
+        for path in sorted((self._run_dir / JOURNALS).glob("t*-w*.journal")):
+            if path not in self._readers:
+                self._readers[path] = (Reader(path), self._decoder(path))
+            reader, decoder = self._readers[path]
+            for entry in reader.entries():
+                decoder.feed(entry)
+
+    @property
+    def all_finished(self) -> bool:
+        return all(decoder.finished for _, decoder in self._readers.values())
+
+    def progress(self) -> dict[str, Any]:
+        recent = sorted(self._first_tokens)
+        return {
+            "event": "progress",
+            **self._counts,
+            "in_flight": sum(decoder.in_flight for _, decoder in self._readers.values()),
+            "ttft_p50_s": recent[len(recent) // 2] if recent else None,
+        }
+
+    def close(self) -> None:
+        for _, decoder in self._readers.values():
+            decoder.finish()
+        decoders = [decoder for _, decoder in self._readers.values()]
+        records = self._run_dir / "records"
+        clock = sorted(row for decoder in decoders for row in decoder.clock_rows)
+        tables.write(records / "clock.parquet", CLOCK, clock)
+        tables.write(records / "phases.parquet", PHASES, [row for d in decoders for row in _phase_rows(d)])
+        self._reads.close()
+        self._requests.close()
+
+    def _decoder(self, path: Path) -> Decoder:
+        trial, worker = (int(part[1:]) for part in path.stem.split("-"))
+        schedule = _schedule(self._run_dir, trial)
+        decoder = Decoder(
+            worker,
+            schedule,
+            self._emit,
+            hash_text=self._hash_text,
+            redact=lambda text: redaction.redact(text, self._secrets),
+        )
+        decoder.trial = trial
+        decoder.target = next(iter(schedule.values())).target if schedule else ""
+        return decoder
+
+    def _emit(self, request: Row, reads: list[Row]) -> None:
+        self._requests.add(request)
+        for read in reads:
+            self._reads.add(read)
+        row = dict(zip(REQUESTS.names, request, strict=True))
+        if row["outcome"] == "ok":
+            self._counts["ok"] += 1
+            self._counts["tokens"] += row["output_tokens"] or 0
+            self._first_tokens.append((row["first_token_ns"] - row["dispatched_ns"]) / 1e9)
+        elif row["outcome"] != "cancelled":
+            self._counts["failed"] += 1
+
+
+def _schedule(run_dir: Path, trial: int) -> dict[int, Planned]:
+    columns = ["request_id", "trial", "target", "phase", "due_ns"]
+    table = pq.read_table(run_dir / "records" / "schedule.parquet", columns=columns)
+    rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+    return {number: Planned(*row) for number, row in enumerate(rows) if row[1] == trial}
+
+
+def _phase_rows(decoder: Decoder) -> list[Row]:
+    return [
+        (decoder.trial, decoder.target, "main", phase, start, end)
+        for phase, (start, end) in decoder.phases.items()
+    ]
+
+
+def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
+    """Writes the tables of a run whose decoder was killed, from its journals alone."""
+    decoded = Tables(run_dir, hash_text=hash_text, secrets=secrets)
+    decoded.follow()
+    decoded.close()
+
+
+def _follow_until_end(decoded: Tables) -> None:
+    while not select.select([sys.stdin], [], [], POLL_S)[0] or os.read(sys.stdin.fileno(), 4096):
+        decoded.follow()
+        print(json.dumps(decoded.progress()), flush=True)  # noqa: T201 - stdout is the channel
+    deadline = time.monotonic() + LINGER_S
+    decoded.follow()
+    while not decoded.all_finished and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        decoded.follow()
+
+
+def main() -> int:
+    run_dir = Path(sys.argv[1])
+    options = json.loads(sys.argv[2])
+    secrets = tuple(os.environ[name] for name in options["secret_names"])
+    try:
+        decoded = Tables(run_dir, hash_text=options["hash_text"], secrets=secrets)
+        _follow_until_end(decoded)
+        decoded.close()
+        print(json.dumps(decoded.progress() | {"event": "finished"}), flush=True)  # noqa: T201
+    except OSError as error:
+        print(json.dumps({"event": "failed", "reason": f"decoder: {error}"}), flush=True)  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

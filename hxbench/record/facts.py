@@ -1,0 +1,62 @@
+"""Facts about the host, the packages, the server and the model, by allow-list.
+
+Never the environment, never a command line: what is not named here is not stored.
+"""
+
+import hashlib
+import platform
+import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "plotly", "papermill", "nbconvert", "psutil", "xllamacpp")
+
+
+def of_host() -> dict[str, Any]:
+    """Returns what the measuring machine is; its name only as a hash, to tell two machines apart."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "machine": platform.machine(),
+        "cpu_model": _cpu_model(),
+        "cores": psutil.cpu_count(logical=True),
+        "memory_bytes": psutil.virtual_memory().total,
+        "cpu_governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "hostname_sha256": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16],
+    }
+
+
+def of_software() -> dict[str, Any]:
+    """Returns Python's version and those of the packages that measured and judged."""
+    return {
+        "python": platform.python_version(),
+        "implementation": sys.implementation.name,
+        "packages": {name: installed for name in PACKAGES if (installed := _version(name)) is not None},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,199 @@
+"""The two shapes of load: users who wait for their answer (closed), and a schedule that does not (open)."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hxbench.record.exchange import Exchange
+from hxbench.record.loop import Loop
+
+PREPARE_NS = 50_000_000  # a connection is opened at most this long before its request is due
+FAILURE_PAUSE_NS = 100_000_000  # before a user whose request failed comes back
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the schedule, as a worker needs it."""
+
+    number: int
+    request_id: str
+    phase: str
+    due_offset_ns: int | None
+    prompt_id: str
+    max_tokens: int
+    seed: int
+
+
+Begin = Callable[[Row, Callable[[Exchange], None]], Exchange]
+Note = Callable[[str, bool], None]  # phase, whether it begins
+
+
+class Shape(Protocol):
+    def start(self, start_ns: int) -> None: ...
+    def stop(self, reason: str) -> None: ...
+
+
+class Users:
+    """Closed loop: each of `users` takes the next row of the current phase as soon as it is free."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        begin: Begin,
+        note: Note,
+        finished: Callable[[], None],
+        rows: Sequence[Row],
+        users: int,
+        warmup_ns: int,
+        measure_ns: int | None,
+    ) -> None:
+        self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
+        self._rows = {
+            phase: deque(row for row in rows if row.phase == phase) for phase in ("warmup", "measure")
+        }
+        self._warmup_ns, self._measure_ns = warmup_ns, measure_ns
+        self._parked = users
+        self._phase = ""
+        self._running: set[Exchange] = set()
+        self._done = False
+
+    def start(self, start_ns: int) -> None:
+        measure_at = start_ns + self._warmup_ns
+        if self._warmup_ns:
+            self._loop.at(start_ns, lambda: self._enter("warmup"))
+        self._loop.at(measure_at, lambda: self._enter("measure"))
+        if self._measure_ns is not None:
+            self._loop.at(measure_at + self._measure_ns, self._drain)
+
+    def stop(self, reason: str) -> None:
+        self._drain()
+        for exchange in tuple(self._running):
+            exchange.stop(reason)
+        self._finish_when_idle()
+
+    def _enter(self, phase: str) -> None:
+        if self._phase == "drain":
+            return
+        if self._phase:
+            self._note(self._phase, False)
+        self._phase = phase
+        self._note(phase, True)
+        waiting, self._parked = self._parked, 0
+        for _ in range(waiting):
+            self._next()
+
+    def _next(self) -> None:
+        rows = self._rows.get(self._phase)
+        if not rows:
+            self._park()
+            return
+        exchange = self._begin(rows.popleft(), self._ended)
+        self._running.add(exchange)
+        exchange.dispatch()
+
+    def _park(self) -> None:
+        self._parked += 1
+        if self._phase == "measure":
+            self._drain()
+        self._finish_when_idle()
+
+    def _ended(self, exchange: Exchange) -> None:
+        self._running.discard(exchange)
+        pause = FAILURE_PAUSE_NS if exchange.failed else 0
+        self._loop.at(time.monotonic_ns() + pause, self._next)
+
+    def _drain(self) -> None:
+        if self._phase == "drain":
+            return
+        if self._phase:
+            self._note(self._phase, False)
+        self._phase = "drain"
+        self._note("drain", True)
+        self._finish_when_idle()
+
+    def _finish_when_idle(self) -> None:
+        if self._phase == "drain" and not self._running and not self._done:
+            self._done = True
+            self._note("drain", False)
+            self._finished()
+
+
+class Arrivals:
+    """Open loop: each row is sent when it is due, whatever became of those before."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        begin: Begin,
+        note: Note,
+        finished: Callable[[], None],
+        rows: Sequence[Row],
+        warmup_ns: int,
+        measure_ns: int,
+    ) -> None:
+        self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
+        self._rows = deque(rows)
+        self._warmup_ns, self._measure_ns = warmup_ns, measure_ns
+        self._start = 0
+        self._phase = ""
+        self._running: set[Exchange] = set()
+        self._done = False
+
+    def start(self, start_ns: int) -> None:
+        self._start = start_ns
+        measure_at = start_ns + self._warmup_ns
+        if self._warmup_ns:
+            self._loop.at(start_ns, lambda: self._enter("warmup"))
+        self._loop.at(measure_at, lambda: self._enter("measure"))
+        self._loop.at(measure_at + self._measure_ns, lambda: self._enter("drain"))
+        self._await_next()
+
+    def stop(self, reason: str) -> None:
+        self._rows.clear()
+        self._enter("drain")
+        for exchange in tuple(self._running):
+            exchange.stop(reason)
+        self._finish_when_idle()
+
+    def _await_next(self) -> None:
+        if self._rows:
+            self._loop.at(self._due(self._rows[0]) - PREPARE_NS, self._prepare_next)
+
+    def _due(self, row: Row) -> int:
+        assert row.due_offset_ns is not None  # noqa: S101 - the plan gives open-loop rows a due time
+        return self._start + row.due_offset_ns
+
+    def _prepare_next(self) -> None:
+        if not self._rows:  # stopped meanwhile
+            return
+        row = self._rows.popleft()
+        exchange = self._begin(row, self._ended)
+        self._running.add(exchange)
+        self._loop.at(self._due(row), lambda: self._dispatch(exchange))
+        exchange.prepare()
+        self._await_next()
+
+    def _dispatch(self, exchange: Exchange) -> None:
+        if exchange in self._running:
+            exchange.dispatch()
+
+    def _ended(self, exchange: Exchange) -> None:
+        self._running.discard(exchange)
+        self._finish_when_idle()
+
+    def _enter(self, phase: str) -> None:
+        if self._phase in (phase, "drain"):
+            return
+        if self._phase:
+            self._note(self._phase, False)
+        self._phase = phase
+        self._note(phase, True)
+        self._finish_when_idle()
+
+    def _finish_when_idle(self) -> None:
+        if self._phase == "drain" and not self._running and not self._rows and not self._done:
+            self._done = True
+            self._note("drain", False)
+            self._finished()

@@ -1,0 +1,217 @@
+"""Records one trial: starts decoder, workers and sampler, lets the load run, and ends them in order."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from hxbench.errors import IncompleteError
+from hxbench.plan.profile import Profile
+from hxbench.plan.schedule import Planned
+from hxbench.record.children import Child
+from hxbench.record.preflight import secret_names
+from hxbench.records import tables
+from hxbench.records.schemas import SCHEDULE
+from hxbench.wire import openai
+
+START_MARGIN_NS = 300_000_000
+READY_S = 30.0
+DRAIN_MARGIN_S = 15.0
+DECODER_END_S = 600.0  # it may have much to write; it is never cut off while it works
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Served:
+    """The target of one trial; `pids` are its processes when they run on this machine."""
+
+    url: str
+    pids: tuple[int, ...]
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: somebody asked to stop
+    """The user or the system asked the run to stop; its argument is the signal's number."""
+
+
+@dataclass
+class StopRequest:
+    """The first signal that asked for an end, None as long as none did."""
+
+    signal: int | None = None
+
+    def raise_if_asked(self) -> None:
+        if self.signal is not None:
+            raise Interrupted(self.signal)
+
+
+@contextmanager
+def stop_signals() -> Iterator[StopRequest]:
+    """Turns SIGINT, SIGTERM and SIGHUP into a request, so that they end a run instead of the program.
+
+    Outside the main thread, where Python lets nobody set handlers, none ever comes.
+    """
+    asked = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def ask(number: int, _: object) -> None:
+        asked.signal = asked.signal or number
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, ask) for number in numbers}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def append_schedule(run_dir: Path, earlier: list[tuple[Any, ...]], planned: Sequence[Planned], start_ns: int) -> list[tuple[Any, ...]]:
+    """Writes the schedule with this trial's rows added, durably, and returns all its rows.
+
+    Due times are absolute, so a trial's rows can only be written once its start is set; they are
+    written before its first request.
+    """
+    added = [
+        (
+            row.request_id, row.trial, "main", row.phase, row.stage, row.user, row.conversation, row.turn,
+            None if row.due_offset_ns is None else start_ns + row.due_offset_ns,
+            row.prompt_id, row.prompt_class, row.max_tokens, row.seed,
+        )
+        for row in planned
+    ]  # fmt: skip
+    rows = [*earlier, *added]
+    tables.write(run_dir / "records" / "schedule.parquet", SCHEDULE, rows)
+    return rows
+
+
+def worker_plan(
+    profile: Profile, url: str, run_dir: Path, trial: int, planned: Sequence[Planned], first: int
+) -> dict[str, Any]:
+    """Returns everything a load worker needs, without any secret."""
+    address = urlsplit(url)
+    tls = address.scheme == "https"
+    load, limits = profile.load, profile.limits
+    return {
+        "journal": str(run_dir / "journal" / f"t{trial}-w0.journal"),
+        "host": address.hostname,
+        "port": address.port or (443 if tls else 80),
+        "tls": tls,
+        "ca_file": profile.target.ca_file,
+        "path": address.path.rstrip("/") + openai.PATH,
+        "api_key_env": profile.target.api_key_env,
+        "headers_env": dict(profile.target.headers_env),
+        "limits": {
+            name: round(getattr(limits, name) * 1e9) for name in ("total", "first_token", "stall")
+        },
+        "prompts": str(profile.workload.prompts),
+        "model": profile.target.model,
+        "temperature": profile.workload.temperature,
+        "extra_body": profile.target.extra_body,
+        "salt": profile.workload.salt,
+        "seed": profile.workload.seed,
+        "users": load.users if load.loop == "closed" else None,
+        "warmup_ns": round(load.warmup * 1e9),
+        "measure_ns": _measure_ns(profile, planned),
+        "rows": [
+            (first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens, row.seed)
+            for i, row in enumerate(planned)
+        ],
+    }  # fmt: skip
+
+
+def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
+    """The measured window; an open loop bounded by a number of requests ends with the last one due."""
+    if profile.load.measure is not None:
+        return round(profile.load.measure * 1e9)
+    if profile.load.loop == "closed":
+        return None
+    return max(row.due_offset_ns or 0 for row in planned) - round(profile.load.warmup * 1e9)
+
+
+class Trial:
+    """The children of one trial."""
+
+    def __init__(self, profile: Profile, served: Served, run_dir: Path, trial: int, log: IO[bytes]) -> None:
+        self._profile, self._served, self._run_dir, self._trial = profile, served, run_dir, trial
+        self._log = log
+        self._children: list[Child] = []
+
+    def record(
+        self,
+        planned: Sequence[Planned],
+        earlier: list[tuple[Any, ...]],
+        decoder: Child,
+        asked: StopRequest,
+        progress: Progress,
+    ) -> list[tuple[Any, ...]]:
+        """Runs the load to its end and returns the schedule's rows.
+
+        Raises:
+            Interrupted: a stop was asked for; what was measured is kept.
+            IncompleteError: a child ended early.
+        """
+        plan_path = self._run_dir / "journal" / f"t{self._trial}-w0.json"
+        plan = worker_plan(
+            self._profile, self._served.url, self._run_dir, self._trial, planned, len(earlier)
+        )
+        plan_path.write_text(json.dumps(plan))
+        try:
+            worker = self._start("hxbench.record.worker", str(plan_path))
+            sampler = self._start(
+                "hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(worker, decoder))
+            )
+            start_ns = time.monotonic_ns() + START_MARGIN_NS
+            rows = append_schedule(self._run_dir, earlier, planned, start_ns)
+            if time.monotonic_ns() > start_ns - START_MARGIN_NS // 3:  # a slow disk: start later
+                start_ns = time.monotonic_ns() + START_MARGIN_NS * 10
+                rows = append_schedule(self._run_dir, earlier, planned, start_ns)
+            worker.tell(f"start {start_ns}")
+            self._watch(worker, sampler, decoder, asked, progress)
+            return rows
+        finally:
+            for child in self._children:
+                child.stop(timeout=30.0)
+
+    def _start(self, module: str, *arguments: str) -> Child:
+        child = Child(module, arguments, self._log)
+        self._children.append(child)
+        said = child.event(READY_S)
+        if said is None or said["event"] != "ready":
+            raise IncompleteError((said or {}).get("reason") or f"{child.name}: did not start; see log.txt")
+        return child
+
+    def _sampling(self, worker: Child, decoder: Child) -> dict[str, Any]:
+        return {
+            "trial": self._trial,
+            "server_pids": list(self._served.pids),
+            "client_pids": [worker.pid, decoder.pid],
+            "metrics_url": self._served.url.rstrip("/") + "/metrics",
+            "api_key_env": self._profile.target.api_key_env,
+        }
+
+    def _watch(
+        self, worker: Child, sampler: Child, decoder: Child, asked: StopRequest, progress: Progress
+    ) -> None:
+        while (said := worker.event(0.1)) is None:
+            asked.raise_if_asked()
+            while (news := decoder.event(0)) is not None:
+                progress(news)
+            for child in (worker, sampler, decoder):
+                if child.status is not None:
+                    raise IncompleteError(f"{child.name} ended early (status {child.status}); see log.txt")
+        if said["event"] != "finished":
+            raise IncompleteError(said["reason"])
+
+
+def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
+    options = {"hash_text": profile.keep.text != "none", "secret_names": secret_names(profile)}
+    return Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)

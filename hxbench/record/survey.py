@@ -1,0 +1,88 @@
+"""What a server is, asked in a few seconds before anybody plans a run against it."""
+
+import statistics
+from typing import Any
+
+from hxbench.errors import TargetError
+from hxbench.plan.layers import resolve
+from hxbench.plan.profile import Profile
+from hxbench.record import preflight
+from hxbench.wire import openai
+
+ROUND_TRIPS = 5
+
+
+def survey(url: str, model: str | None, api_key_env: str | None) -> dict[str, Any]:
+    """Returns what the server at `url` offers, as plain values; null where it could not be told.
+
+    Raises:
+        TargetError: not reachable, refused, or no model can be asked for.
+    """
+    client = preflight.Client(url, _profile(url, model or "unnamed", api_key_env))
+    try:
+        preflight.await_ready(client, _profile(url, model or "unnamed", api_key_env, within="3 s"))
+        models = preflight.listed_models(client.ask("models", "GET", "/v1/models"))
+        chosen = model or (models[0] if models else None)
+        if chosen is None:
+            raise TargetError(f"{url}: lists no models: name one with --model")
+        profile = _profile(url, chosen, api_key_env)
+        return {"url": url, "models": models, "model": chosen, **_offers(client, profile)}
+    finally:
+        client.close()
+
+
+def _profile(url: str, model: str, api_key_env: str | None, within: str = "3 s") -> Profile:
+    given = {
+        "target.server": url,
+        "target.model": model,
+        "target.api_key_env": api_key_env,
+        "target.ready.within": within,
+    }
+    return resolve(None, overrides={key: (value, "check") for key, value in given.items()}).profile
+
+
+def _offers(client: preflight.Client, profile: Profile) -> dict[str, Any]:
+    preflight.require_model(client, profile)
+    body = preflight.chat_body(profile, "Name three colours and say nothing else.", 16)
+    first, second = (client.ask("stream", "POST", openai.PATH, body) for _ in range(2))
+    usage = _usage(first)
+    trips = [client.ask("health", "GET", profile.target.ready.path) for _ in range(ROUND_TRIPS)]
+    times = [(trip["done_ns"] - trip["started_ns"]) / 1e9 for trip in trips]
+    metrics = client.ask("metrics", "GET", "/metrics")
+    return {
+        "build": preflight.build(client.exchanges),
+        "streaming": True,
+        "usage_in_stream": usage.output_tokens is not None,
+        "tokenizer": client.ask("tokenize", "POST", "/tokenize", b'{"content": "one two"}')["status"] == 200,
+        "metrics": metrics["status"] == 200,
+        "prompt_caching": _caches(second),
+        "keep_alive": client.keeps_alive(),
+        "round_trip_s": statistics.median(times),
+    }
+
+
+def _usage(exchange: dict[str, Any]) -> openai.Usage:
+    stream = openai.ChatStream()
+    stream.feed(exchange["body"].encode())
+    return openai.usage(stream)
+
+
+def _caches(repeated: dict[str, Any]) -> bool | None:
+    cached = _usage(repeated).cached_tokens
+    return None if cached is None else cached > 0
+
+
+def as_text(found: dict[str, Any]) -> str:
+    """Returns the findings as a table of two columns."""
+    words = {True: "yes", False: "no", None: "not told"}
+    lines = []
+    for name, value in found.items():
+        if isinstance(value, list):
+            text = ", ".join(value)
+        elif name == "round_trip_s":
+            text = f"{value * 1000:.1f} ms"
+        else:
+            text = words[value] if value is None or isinstance(value, bool) else str(value)
+        lines.append(f"{name.removesuffix('_s').replace('_', ' '):<16} {text}")
+    return "\n".join(lines)
+

@@ -1,0 +1,91 @@
+"""Reading and writing one table of the records as Parquet, whole or not at all."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hxbench.errors import EvidenceError
+from hxbench.records.schemas import SCHEMA_VERSION
+
+_NULLABLE = {
+    pa.int64(): pd.Int64Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.string(): pd.StringDtype(),
+}
+BATCH_ROWS = 20_000
+
+
+class TableWriter:
+    """Writes rows in batches beside `path` and gives the file its name only once it is whole."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._path, self._schema = path, schema
+        self._partial = path.with_name(path.name + ".partial")
+        self._rows: list[Sequence[Any]] = []
+        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
+
+    def add(self, row: Sequence[Any]) -> None:
+        """Takes one row, in the order of the schema's columns."""
+        self._rows.append(row)
+        if len(self._rows) >= BATCH_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+    def close(self) -> None:
+        """Writes what is left, makes it durable, and puts it in place."""
+        self._write()
+        self._writer.close()
+        sync(self._partial)
+        self._partial.replace(self._path)
+        sync(self._path.parent)
+
+
+def write(path: Path, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:
+    """Writes a whole table at once; `path` is replaced atomically."""
+    writer = TableWriter(path, schema)
+    for row in rows:
+        writer.add(row)
+    writer.close()
+
+
+def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
+    """Returns the table with nullable columns.
+
+    Raises:
+        EvidenceError: the file is missing, damaged, of a newer schema, or lacks a column.
+    """
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise EvidenceError(f"{path}: missing: the records are not whole") from None
+    except (OSError, pa.ArrowException) as error:
+        raise EvidenceError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from None
+    version = int((table.schema.metadata or {}).get(b"hxbench.schema", b"1"))
+    if version > SCHEMA_VERSION:
+        raise EvidenceError(f"{path}: schema {version} is newer than this hxbench reads ({SCHEMA_VERSION})")
+    for field in schema:
+        index = table.schema.get_field_index(field.name)
+        if index < 0 or table.schema.field(index).type != field.type:
+            raise EvidenceError(f"{path}: column {field.name}: expected {field.type}")
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_NULLABLE.get)
+    return frame
+
+
+def sync(path: Path) -> None:
+    """Makes a file or a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

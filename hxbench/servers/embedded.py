@@ -1,0 +1,117 @@
+"""The embedded server: llama.cpp in a process of its own, `python -m hxbench.servers.embedded OPTIONS`.
+
+It says its address on stdout once it is ready, and ends when stdin does. It leaves by `os._exit`:
+destroying the server object with a stream in flight takes half a minute, or never returns.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hxbench.record.children import Child
+from hxbench.errors import InputError, TargetError
+from hxbench.plan.profile import Embedded
+
+READY_S = 60.0
+
+
+class EmbeddedServer:
+    """A started server: its address and process id, until `stop`."""
+
+    def __init__(self, url: str, child: Child) -> None:
+        self.url, self._child = url, child
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def alive(self) -> bool:
+        return self._child.status is None
+
+    def stop(self) -> None:
+        self._child.stop()
+
+
+def start(
+    model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0
+) -> EmbeddedServer:
+    """Returns the running server once it answers.
+
+    Raises:
+        InputError: the `embedded` extra is not installed.
+        TargetError: it did not start; the text has its last words from `log`.
+    """
+    _require_library()
+    threads = options.threads or max(1, (os.cpu_count() or 2) - 1)
+    arguments = {
+        "model": str(model_path),
+        "alias": alias,
+        "port": port,
+        "threads": threads,
+        "slots": options.slots,
+        "context": options.context,
+        "prompt_cache": options.prompt_cache,
+    }
+    with log.open("ab") as file:
+        child = Child("hxbench.servers.embedded", [json.dumps(arguments)], file)
+    said = child.event(READY_S)
+    if said is None or said.get("event") != "ready":
+        child.stop()
+        why = said["reason"] if said else f"no sign of readiness within {READY_S:g} s"
+        raise TargetError(f"embedded server: did not start: {why}: {_last_words(log)}")
+    return EmbeddedServer(said["url"], child)
+
+
+def _last_words(log: Path) -> str:
+    lines = [line for line in log.read_text(errors="replace").splitlines() if " E " in line or "rror" in line]
+    return lines[-1].strip()[:300] if lines else f"see {log}"
+
+
+def _require_library() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("xllamacpp") is None:
+        raise InputError("the embedded server needs xllamacpp: pip install 'hxbench[embedded]'")
+
+
+def _serve(options: dict[str, Any], say: Callable[..., None]) -> None:
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = options["model"]
+    parameters.model_alias = {options["alias"]}
+    parameters.port = options["port"]
+    parameters.n_parallel = options["slots"]
+    parameters.n_ctx = options["context"]
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = options["threads"]
+    parameters.cache_ram_mib = 8192 if options["prompt_cache"] else 0
+    parameters.endpoint_metrics = parameters.endpoint_slots = True
+    try:
+        server = xllamacpp.Server(parameters)
+    except RuntimeError as error:
+        port = f"port {options['port']} taken or " if options["port"] else ""
+        say(event="failed", reason=f"{error} ({port}model file unusable)")
+        return
+    say(event="ready", url=server.listening_address)
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+
+
+def main() -> None:
+    # The library prints its log to stdout, which is our channel: keep the channel apart.
+    channel = os.dup(1)
+    os.dup2(2, 1)
+
+    def say(**event: Any) -> None:
+        os.write(channel, json.dumps(event).encode() + b"\n")
+
+    _serve(json.loads(sys.argv[1]), say)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
