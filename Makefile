@@ -3,9 +3,11 @@ ifeq ($(origin PYTHON), undefined)
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 endif
-STAMP := .venv/.installed-$(lastword $(subst /, ,$(PYTHON)))
+SPACE := $(subst ,, )
+STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
+.NOTPARALLEL:
 .PHONY: help certify test install services lint types coverage wheel quality lab clean
 
 help: ## this list
@@ -42,11 +44,11 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 
 clean: ## remove all that make made; outputs/ stays
 	@rm -rf .venv .services build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	@find hxbench tests tools benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-		{ echo "make: PYTHON=$(PYTHON): Python 3.11 or newer is needed; name one, as in make PYTHON=python3.12" >&2; exit 2; }
+		{ echo "make: PYTHON=$(PYTHON): does not start a Python 3.11 or newer; name one, as in make PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up .venv (about 1.2 GB; minutes the first time, nothing afterwards)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
 	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'

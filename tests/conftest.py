@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,7 +22,11 @@ def unavailable() -> Callable[[str], NoReturn]:
 
 
 @pytest.fixture(scope="session")
-def chromium(repository: Path, unavailable: Callable[[str], NoReturn]) -> str:
+def chromium(repository: Path, unavailable: Callable[[str], NoReturn]) -> Iterator[str]:
     """The path of a browser that starts: what `make services` prepared, or an installed one."""
-    prepared = shutil.which("chromium", path=repository / ".services" / "bin")
-    return prepared or shutil.which("chromium") or unavailable("no chromium: make services")
+    services = repository / ".services"
+    prepared = shutil.which("chromium", path=services / "bin")
+    with pytest.MonkeyPatch.context() as environment:
+        if (services / "lib").is_dir():  # what Playwright's driver lacks on this machine
+            environment.setenv("LD_LIBRARY_PATH", str(services / "lib"), prepend=os.pathsep)
+        yield prepared or shutil.which("chromium") or unavailable("no chromium: make services")

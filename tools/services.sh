@@ -8,7 +8,7 @@ launcher=$services/bin/chromium
 lists=/var/lib/apt/lists
 
 starts() {
-    [ -x "$launcher" ] && timeout 60 "$launcher" --version 2>/dev/null | grep -qi chrom
+    [ -x "$launcher" ] && "$launcher" --version 2>/dev/null | grep -qi chrom
 }
 
 write_launcher() { # stdin: the script
@@ -38,8 +38,10 @@ own_lists() {
     apt update
 }
 
-download() ( # Chromium and those of its dependencies this machine lacks; nothing is upgraded
-    packages=$(apt -s install --no-install-recommends chromium fontconfig-config |
+# Chromium, libatomic1 (which Playwright's driver wants), and those of their dependencies that this
+# machine lacks; nothing is upgraded.
+download() (
+    packages=$(apt -s install --no-install-recommends chromium fontconfig-config libatomic1 |
         awk '/^Inst/ && $3 !~ /^\[/ {print $2}')
     mkdir -p "$services/debs" && cd "$services/debs"
     # shellcheck disable=SC2086  # one word a package
@@ -50,6 +52,8 @@ unpack() {
     local deb
     mkdir -p "$services/root"
     for deb in "$services"/debs/*.deb; do dpkg-deb -x "$deb" "$services/root"; done
+    mkdir -p "$services/lib"
+    find "$services/root" -name 'libatomic.so.1*' -exec cp -P {} "$services/lib" \;
     cat >"$services/fonts.conf" <<'END'
 <?xml version="1.0"?>
 <!DOCTYPE fontconfig SYSTEM "fonts.dtd">
