@@ -8,7 +8,7 @@ launcher=$services/bin/chromium
 lists=/var/lib/apt/lists
 
 starts() {
-    [ -x "$launcher" ] && "$launcher" --version 2>/dev/null | grep -qi chrom
+    [ -x "$launcher" ] && "$launcher" --version 2>/dev/null | grep -i chrom >/dev/null
 }
 
 write_launcher() { # stdin: the script
