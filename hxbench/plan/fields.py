@@ -1,0 +1,165 @@
+"""The kinds of values a profile holds, each with its reader, its writer and its JSON Schema."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, JsonValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
+
+from hxbench import units
+from hxbench.plan import objectives
+
+EMBEDDED = "embedded"
+_DAY = 86_400.0
+
+
+def broken(path: Iterable[str], message: str) -> ValidationError:
+    """Returns the error of a rule of our own at a key below the value being read."""
+    problem = PydanticCustomError("rule", "{message}", {"message": message})
+    return ValidationError.from_exception_data(
+        "rule", [InitErrorDetails(type=problem, loc=tuple(path), input=None)]
+    )
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Reads quantity text into base units, above 0 (from 0 on with `zero`) and up to `at_most`."""
+
+    kind: str
+    at_most: float
+    zero: bool = False
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(lambda value: units.exact(value, self.kind))
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        example = units.exact(self.at_most, self.kind)
+        bare = ["string", "number"] if self.kind in ("rate", "cores") else "string"
+        return {"type": bare, "description": f"a {self.kind} up to {example}"}
+
+    def read(self, written: Any) -> float:
+        value = units.parse(written, self.kind)
+        if value < 0 or (value == 0 and not self.zero):
+            raise ValueError(f"expected a number {'of 0 or more' if self.zero else 'above 0'}, got {written}")
+        if value > self.at_most:
+            raise ValueError(f"expected at most {units.exact(self.at_most, self.kind)}, got {written}")
+        return value
+
+
+@dataclass(frozen=True)
+class Text:
+    """Reads text that matches a pattern whole; `expected` says in words what that is."""
+
+    pattern: str
+    expected: str
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.read, serialization=core_schema.to_string_ser_schema()
+        )
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        return {"type": "string", "pattern": f"^(?:{self.pattern})$"}
+
+    def read(self, written: Any) -> str:
+        if not isinstance(written, str) or not re.fullmatch(self.pattern, written):
+            raise ValueError(f"expected {self.expected}, got {str(written)[:60]}")
+        return written
+
+
+Duration = Annotated[float, Quantity("duration", at_most=7 * _DAY)]
+DurationOrZero = Annotated[float, Quantity("duration", at_most=7 * _DAY, zero=True)]
+Rate = Annotated[float, Quantity("rate", at_most=1e5)]
+Size = Annotated[int, Quantity("size", at_most=1e15)]
+Cores = Annotated[float, Quantity("cores", at_most=1e5)]
+Name = Annotated[str, Text("[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits and . _ - (64 at most)")]
+Component = Annotated[str, Text("[A-Z0-9]{1,64}", "upper-case letters and digits")]
+Line = Annotated[str, Text(r"[^\x00-\x1f\x7f]{1,1000}", "one line of text")]
+VariableName = Annotated[
+    str, Text("[A-Za-z_][A-Za-z0-9_]{0,127}", "the name of an environment variable, never a key itself")
+]
+UrlPath = Annotated[str, Text(r"/[!-~]{0,1000}", "a path that begins with /")]
+
+
+def _server(written: str) -> str:
+    """Returns `embedded` or a base address without a slash at its end."""
+    if written == EMBEDDED:
+        return written
+    try:
+        parts = urlsplit(written)
+        port_is_good = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_good = False
+    if not port_is_good or parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected embedded or an address such as http://127.0.0.1:8000, got {written[:60]}")
+    if "@" in parts.netloc or "?" in written or "#" in written:
+        raise ValueError(
+            "an address holds no user, password, query or fragment; keys go by target.api_key_env"
+        )
+    return written.rstrip("/")
+
+
+Server = Annotated[
+    str, Text(r"[!-~]{1,1000}", "embedded or an address without spaces"), AfterValidator(_server)
+]
+
+
+class _Objectives:
+    """Reads the mapping of metrics to limits into objectives, see `objectives.read`."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(objectives.write)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        return objectives.json_schema()
+
+    def read(self, written: Any) -> tuple[objectives.Objective, ...]:
+        if not isinstance(written, dict):
+            raise ValueError("expected a mapping of metrics to limits")
+        try:
+            return objectives.read(written)
+        except objectives.ObjectiveError as error:
+            raise broken(error.path, str(error)) from None
+
+
+Objectives = Annotated[tuple[objectives.Objective, ...], _Objectives()]
+
+
+# What decides the measurement is set where it is recorded, and what frames a message is the client's.
+_SET_ELSEWHERE = {
+    "model": "target.model", "messages": "workload.prompts", "prompt": "workload.prompts",
+    "max_tokens": "workload.output_tokens", "max_completion_tokens": "workload.output_tokens",
+    "temperature": "workload.temperature", "seed": "workload.seed",
+    "stream": None, "stream_options": None, "n": None,
+}  # fmt: skip
+_FRAMING = {"host", "connection", "content-length", "content-type", "transfer-encoding", "accept-encoding"}
+
+
+def _body(written: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for key in written.keys() & _SET_ELSEWHERE.keys():
+        place = _SET_ELSEWHERE[key]
+        raise broken((key,), f"is set by {place}" if place else "is set by hxbench itself")
+    return written
+
+
+def _headers(written: dict[str, str]) -> dict[str, str]:
+    for name in written:
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", name):
+            raise broken((), "expected the name of a header")
+        if name.lower() in _FRAMING or name.lower() == "x-request-id":
+            raise broken((name,), "is set by hxbench itself")
+    return written
+
+
+def _listed(written: Any) -> Any:
+    return tuple(written) if isinstance(written, list) else written
+
+
+Body = Annotated[dict[str, JsonValue], AfterValidator(_body)]
+Headers = Annotated[dict[str, VariableName], AfterValidator(_headers)]
+Lines = Annotated[tuple[Line, ...], BeforeValidator(_listed)]

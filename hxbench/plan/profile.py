@@ -1,0 +1,265 @@
+"""The profile: what is measured, under which load, against which limits.
+
+Frozen, and in base units: seconds, bytes, per second, fractions. Defaults are written as in a file.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from hxbench.plan.fields import (
+    EMBEDDED,
+    Body,
+    Component,
+    Cores,
+    Duration,
+    DurationOrZero,
+    Headers,
+    Line,
+    Lines,
+    Name,
+    Objectives,
+    Rate,
+    Server,
+    Size,
+    UrlPath,
+    VariableName,
+    broken,
+)
+from hxbench.plan.objectives import Objective
+
+__all__ = ["EMBEDDED", "Objective", "Profile", "json_schema", "known_keys"]
+
+Count = Annotated[int, Field(ge=1, le=10**7)]
+BadInput = Literal["empty_prompt", "broken_json", "negative_max_tokens", "above_context"]
+HttpStatus = Annotated[int, Field(ge=100, le=599)]
+
+# A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
+_TWO_TRIALS = "two trials are refused: the t factor makes them worth less than one; take 1, or 3 and more"
+
+
+def _said(text: str) -> Any:
+    """Returns a field whose default is written as in a profile."""
+    return Field(default=text, validate_default=True)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class Ready(_Section):
+    path: UrlPath = "/health"
+    word: Line | None = None
+    """What the body must hold besides status 200; null when 200 is enough."""
+    within: Duration = _said("60 s")
+
+
+class Embedded(_Section):
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """null: all cores but one."""
+    slots: Annotated[int, Field(ge=1, le=256)] = 4
+    """Requests served at the same time; more of them queue."""
+    context: Annotated[int, Field(ge=64, le=10**6)] = 8192
+    """Tokens all slots hold together."""
+    prompt_cache: bool = False
+
+
+class Target(_Section):
+    server: Server | None = None
+    """embedded, or the base address of a server; null: to be given with --url."""
+    protocol: Literal["openai-chat"] = "openai-chat"
+    model: Line
+    """The model's name in requests."""
+    api_key_env: VariableName | None = None
+    """The environment variable that holds the key."""
+    headers_env: Headers = Field(default_factory=dict)
+    """Header -> environment variable that holds its value."""
+    extra_body: Body = Field(default_factory=dict)
+    """Further members of each request's JSON."""
+    ca_file: Line | None = None
+    ready: Ready = Field(default_factory=Ready)
+    embedded: Embedded = Field(default_factory=Embedded)
+
+
+class Workload(_Section):
+    prompts: Line = "short"
+    """A shipped set of prompts, or the path of a JSONL file."""
+    output_tokens: Annotated[int, Field(ge=1, le=10**6)] = 64
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
+    salt: bool = True
+    """Puts a mark of its own in front of each prompt, so that no cache can answer."""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+
+
+class Load(_Section):
+    loop: Literal["closed", "open"] = "closed"
+    """closed: each user waits for its answer; open: they come when due; open when only a rate is given."""
+    users: Annotated[int, Field(ge=1, le=10**5)] | None = None
+    """Closed loop only; 1 when not given."""
+    rate: Rate | None = None
+    """Open loop only: requests per second."""
+    arrivals: Literal["constant", "poisson"] | None = None
+    """Open loop only; poisson when not given."""
+    warmup: DurationOrZero = _said("10 s")
+    measure: Duration | None = None
+    """How long to measure; 60 s when neither this nor requests is given."""
+    requests: Count | None = None
+    """How many requests to measure, instead of how long."""
+    trials: Annotated[int, Field(ge=1, le=100)] = 1
+    """Independent repetitions: 1, or 3 and more."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, written: Any) -> Any:
+        if not isinstance(written, Mapping):
+            return written
+        loop = written.get("loop", "closed" if written.get("rate") is None else "open")
+        shape = {"arrivals": "poisson"} if loop == "open" else {"users": 1}
+        length = {"measure": "60 s"} if written.get("requests") is None else {}
+        return {"loop": loop, **shape, **length, **written}
+
+    @model_validator(mode="after")
+    def _has_one_loop(self) -> Self:
+        needed, foreign = (
+            (("rate",), ("users",)) if self.loop == "open" else (("users",), ("rate", "arrivals"))
+        )
+        for key in foreign:
+            if getattr(self, key) is not None:
+                raise broken((key,), f"has no place in a load with loop: {self.loop}; set it to null")
+        for key in needed:
+            if getattr(self, key) is None:
+                raise broken((key,), f"required by loop: {self.loop}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Self:
+        if (self.measure is None) == (self.requests is None):
+            raise broken(("measure",), "give one of load.measure and load.requests, and null for the other")
+        if self.trials == 2:
+            raise broken(("trials",), _TWO_TRIALS)
+        return self
+
+
+class Limits(_Section):
+    total: Duration = _said("60 s")
+    """A request may last so long in all,"""
+    first_token: Duration = _said("30 s")
+    """until its first token,"""
+    stall: Duration = _said("10 s")
+    """and between two tokens."""
+    requests: Count = 5000
+    """Requests a run may send, warm-up and all trials included."""
+    tokens: Annotated[int, Field(ge=1, le=10**12)] = 1_000_000
+    """Output tokens a run may ask for."""
+
+
+class Keep(_Section):
+    text: Literal["none", "hash", "full"] = "none"
+    """What remains of the answers' bytes after the run."""
+
+
+class Environment(_Section):
+    """What the source says its test environment has. Recorded, not enforced."""
+
+    memory: Size | None = None
+    cpu: Cores | None = None
+
+
+class NotExecuted(_Section):
+    """What the source's load scenario asks for beyond the load above. Recorded, not executed."""
+
+    ramp_up: Duration | None = None
+    target_rate: Rate | None = None
+
+
+class Profile(_Section):
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    name: Name = "unnamed"
+    component: Component = Field(default_factory=str)
+    """In case ids: TC-L1-COMP-<component>-001. The name up to its first sign when not given."""
+    target: Target
+    workload: Workload = Field(default_factory=Workload)
+    load: Load = Field(default_factory=Load)
+    limits: Limits = Field(default_factory=Limits)
+    objectives: Objectives = Field(default_factory=tuple)
+    checks: Lines = ()
+    """Patterns of case ids, such as TC-L1-COMP-SMOLLM2-*."""
+    declares: dict[BadInput, HttpStatus] = Field(default_factory=dict)
+    """The HTTP status with which the server answers each kind of bad input."""
+    answers: Line | None = None
+    """A set of prompts whose answers can be checked."""
+    baseline: Line | None = None
+    keep: Keep = Field(default_factory=Keep)
+    environment: Environment | None = None
+    not_executed: NotExecuted | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, written: Any) -> Any:
+        if not isinstance(written, Mapping):
+            return written
+        name = str(written.get("name", "unnamed"))
+        return {"target": {}, "component": re.split("[^a-z0-9]", name)[0].upper(), **written}
+
+    @model_validator(mode="after")
+    def _stays_within_limits(self) -> Self:
+        key, requests = self._planned()
+        if requests > self.limits.requests:
+            raise broken(
+                ("load", key), f"{requests} requests are above limits.requests, {self.limits.requests}"
+            )
+        tokens = requests * self.workload.output_tokens
+        if tokens > self.limits.tokens:
+            raise broken(
+                ("load", key), f"{tokens} output tokens are above limits.tokens, {self.limits.tokens}"
+            )
+        return self
+
+    def _planned(self) -> tuple[str, int]:
+        """Returns how many requests all trials measure at least, and the key that says so."""
+        load = self.load
+        if load.requests is not None:
+            return "requests", load.requests * load.trials
+        if load.rate is not None and load.measure is not None:
+            return "rate", int(load.rate * (load.warmup + load.measure)) * load.trials
+        return "users", (load.users or 1) * load.trials
+
+
+def known_keys(path: tuple[str, ...]) -> list[str]:
+    """Returns the keys that a section of the profile knows; none for a path that is no section."""
+    section = _kind(path)
+    fields = section.model_fields.items() if _is_section(section) else ()
+    return [field.alias or name for name, field in fields]
+
+
+def takes_text(path: tuple[str, ...]) -> bool:
+    """Returns whether the value at a key is text as it stands, so that `yes` or `3.5` mean themselves."""
+    return _kind(path) is str
+
+
+def _kind(path: tuple[str, ...]) -> Any:
+    """Returns the type at a key, without its null; None where the model says nothing of its own."""
+    kind: Any = Profile
+    for key in path:
+        field = kind.model_fields.get(key) if _is_section(kind) else None
+        if field is None:
+            return None
+        plain = [each for each in get_args(field.annotation) if each is not type(None)]
+        kind = plain[0] if get_origin(field.annotation) in (Union, UnionType) else field.annotation
+        kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    return kind
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, _Section)
+
+
+def json_schema() -> str:
+    """Returns the JSON Schema of a profile file, as `parameters/profile.schema.json` holds it."""
+    schema = Profile.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps(schema, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,154 @@
+"""The schedule: each request of a trial, decided before the first one is sent. Standard library only.
+
+Pure and seeded: the same profile, prompts and trial give the same rows on every machine.
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from random import Random
+from typing import TYPE_CHECKING
+
+from hxbench.errors import ProfileError
+from hxbench.plan.workload import Prompt
+
+if TYPE_CHECKING:
+    from hxbench.plan.profile import Load, Profile
+
+_Place = tuple[str, int | None]  # phase, due time
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One request as planned; `due_offset_ns` counts from the trial's start and is null in a closed loop."""
+
+    request_id: str
+    trial: int
+    phase: str
+    stage: str
+    user: int | None
+    conversation: str
+    turn: int
+    due_offset_ns: int | None
+    prompt_id: str
+    prompt_class: str
+    max_tokens: int
+    seed: int
+
+
+def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Planned]:
+    """Returns the rows of a trial (counted from 1), warm-up first, in the order in which they are taken.
+
+    Closed loop: as many rows as the limits allow, for users to take; those never taken are no requests.
+    Open loop: one row for each arrival.
+    Raises: ProfileError when the load needs more requests or output tokens than the limits of the run,
+    of which each trial has an equal share.
+    """
+    affordable = _affordable(profile, prompts, trial)
+    if profile.load.loop == "closed":
+        places: list[_Place] = _to_be_taken(profile, len(affordable))
+    else:
+        places = list(islice(_arrivals(profile.load, profile.workload.seed, trial), len(affordable) + 1))
+        _refuse_above(len(affordable), profile, len(places))
+    return [
+        _row(profile, trial, number, place, prompt)
+        for number, (place, prompt) in enumerate(zip(places, affordable, strict=False), start=1)
+    ]
+
+
+def poisson(generator: Random, rate: float) -> Iterator[float]:
+    """Yields arrival times in seconds with exponential gaps: a Poisson process of `rate` per second."""
+    time = 0.0
+    while True:
+        time += generator.expovariate(rate)
+        yield time
+
+
+def constant(rate: float) -> Iterator[float]:
+    """Yields arrival times in seconds with equal gaps, the first at 0."""
+    return (index / rate for index in count())
+
+
+def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Prompt]:
+    """Returns the prompts of as many requests as a trial's share of the limits allows."""
+    limits, trials = profile.limits, profile.load.trials
+    generator = Random(f"prompts {profile.workload.seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
+    chosen: list[Prompt] = []
+    tokens = 0
+    for prompt in islice(_shuffled(prompts, generator), limits.requests // trials):
+        tokens += prompt.max_tokens or profile.workload.output_tokens
+        if tokens > limits.tokens // trials:
+            break
+        chosen.append(prompt)
+    return chosen
+
+
+def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
+    """Yields all prompts in a random order, then all of them again in another, without end."""
+    while prompts:
+        yield from generator.sample(prompts, len(prompts))
+
+
+def _to_be_taken(profile: "Profile", affordable: int) -> list[_Place]:
+    """Returns the rows of a closed loop.
+
+    The warm-up gets its share of the time in rows; where the measured phase is a number of requests and
+    its time unknown, as many as are measured. Each user can take one at least.
+    """
+    load, users = profile.load, profile.load.users or 1
+    if load.requests is not None:
+        _refuse_above(affordable, profile, load.requests + (users if load.warmup else 0))
+        warm = min(affordable - load.requests, max(users, load.requests))
+        measured = load.requests
+    else:
+        _refuse_above(affordable, profile, 2 * users if load.warmup else users)
+        warm = max(users, int(affordable * load.warmup / (load.warmup + (load.measure or 0))))
+        measured = affordable - warm
+    return [*[("warmup", None)] * (warm if load.warmup else 0), *[("measure", None)] * measured]
+
+
+def _arrivals(load: "Load", seed: int, trial: int) -> Iterator[_Place]:
+    """Yields the phase and due time of each arrival of an open loop."""
+    rate = load.rate or 0.0
+    generator = Random(f"arrivals {seed} {trial}")  # noqa: S311 - as above
+    times = poisson(generator, rate) if load.arrivals == "poisson" else constant(rate)
+    warmup = round(load.warmup * _SECOND)
+    end = None if load.measure is None else warmup + round(load.measure * _SECOND)
+    measured = 0
+    for due in (round(time * _SECOND) for time in times):
+        measured += due >= warmup
+        if (end is not None and due >= end) or (load.requests is not None and measured > load.requests):
+            return
+        yield ("warmup" if due < warmup else "measure"), due
+
+
+def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
+    if needed > affordable:
+        limits = profile.limits
+        raise ProfileError(
+            f"{profile.name}: load: needs {needed} or more requests a trial, warm-up included; "
+            f"the limits allow {affordable} (limits.requests {limits.requests} and limits.tokens {limits.tokens}, "
+            "for all trials)"
+        )
+
+
+def _row(profile: "Profile", trial: int, number: int, place: _Place, prompt: Prompt) -> Planned:
+    request_id = f"t{trial}-{number:06d}"
+    phase, due = place
+    digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()
+    return Planned(
+        request_id=request_id,
+        trial=trial,
+        phase=phase,
+        stage="main",
+        user=None,
+        conversation=request_id,
+        turn=0,
+        due_offset_ns=due,
+        prompt_id=prompt.id,
+        prompt_class=prompt.prompt_class,
+        max_tokens=prompt.max_tokens or profile.workload.output_tokens,
+        seed=int.from_bytes(digest[:4]) >> 1,
+    )
