@@ -33,13 +33,24 @@ _PROFILE_FLAGS = (
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
     ("--trials", "load.trials", "Independent repetitions, server restarted between."),
 )
+_TEXT_FLAGS = frozenset({"--url", "--model", "--protocol", "--api-key-env", "--prompts", "--arrivals"})
+_IMPLIED: dict[str, dict[str, object]] = {
+    "--users": {"load.loop": "closed", "load.rate": None, "load.arrivals": None},
+    "--rate": {"load.loop": "open", "load.users": None},
+    "--duration": {"load.requests": None},
+    "--requests": {"load.measure": None},
+}
 
 
 def _profile_flags(command: Command) -> Command:
     for flag, _, text in reversed(_PROFILE_FLAGS):
         command = click.option(flag, help=text)(command)
-    command = click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the profile.")(command)
-    return click.option("--load", type=click.Path(path_type=Path), help="A second profile, laid over the first.")(command)
+    command = click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the profile."
+    )(command)
+    return click.option(
+        "--load", type=click.Path(path_type=Path), help="A second profile, laid over the first."
+    )(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,7 +62,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("profile", required=False)
 @_profile_flags
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/."
+)
 @click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
 @click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
 def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any) -> int:
@@ -71,7 +84,9 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
 @cli.command()
 @click.argument("profile", required=False)
 @_profile_flags
-@click.option("--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the run; by default a new one in outputs/."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
     """Record only; `judge`, `render` and `show` follow from the folder alone."""
@@ -93,17 +108,25 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 def _resolve(profile: str | None, flags: dict[str, Any]) -> Any:
     from hxbench.plan.layers import resolve
 
-    overrides = {
-        key: (flags[flag.strip("-").replace("-", "_")], flag)
-        for flag, key, _ in _PROFILE_FLAGS
-        if flags[flag.strip("-").replace("-", "_")] is not None
-    }
+    return resolve(profile, load=flags["load"], overrides=_overrides(flags), environ=os.environ)
+
+
+def _overrides(flags: dict[str, Any]) -> dict[str, tuple[object, str]]:
+    """The keys that flags set; one that chooses a kind of load unsets what belongs to the other kind."""
+    from hxbench.plan import yaml_text
+
+    overrides: dict[str, tuple[object, str]] = {}
+    for flag, key, _ in _PROFILE_FLAGS:
+        value = flags[flag.removeprefix("--").replace("-", "_")]
+        if value is not None:
+            overrides |= {other: (fixed, flag) for other, fixed in _IMPLIED.get(flag, {}).items()}
+            overrides[key] = (value if flag in _TEXT_FLAGS else yaml_text.loads(value, flag).value, flag)
     for setting in flags["settings"]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: expected KEY=VALUE, such as load.users=4")
-        overrides[key] = (value, "--set")
-    return resolve(profile, load=flags["load"], overrides=overrides, environ=os.environ)
+        overrides[key] = (yaml_text.loads(value, f"--set {key}").value, "--set")
+    return overrides
 
 
 def _show(run: Any, *, as_json: bool) -> int:
@@ -163,8 +186,13 @@ def model(model: str) -> int:
 
 @cli.command()
 @click.argument("profile", default="smollm2-135m")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default a free one.")
-def serve(profile: str, port: int) -> int:
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default a free one."
+)
+@click.option(
+    "--log", type=click.Path(path_type=Path), default=Path(os.devnull), help="File for the server's own log."
+)
+def serve(profile: str, port: int, log: Path) -> int:
     """Start the embedded server of PROFILE in the foreground, until Ctrl-C."""
     from hxbench.plan.layers import resolve
     from hxbench.record.supervisor import stop_signals
@@ -173,7 +201,6 @@ def serve(profile: str, port: int) -> int:
 
     target = resolve(profile, environ=os.environ).profile.target
     path = model_file(target.model, lambda text: click.echo(text, err=True))
-    log = Path(os.environ.get("HXBENCH_SERVER_LOG") or os.devnull)
     with stop_signals() as asked:
         server = embedded.start(path, target.model, target.embedded, log, port)
         try:
@@ -204,9 +231,11 @@ def check(url: str, model: str | None, api_key_env: str | None, as_json: bool) -
 @click.option("--out", type=click.Path(path_type=Path), default=Path("profile.yaml"), show_default=True)
 def init(from_run: Path | None, out: Path) -> int:
     """Write a profile to begin with; never over an existing file."""
-    from hxbench import proposal
+    from hxbench import workbench
+    from hxbench.render import proposal
 
-    click.echo(f"{proposal.write(out, from_run)}: edit it, then: hxbench certify {out}")
+    records = workbench.open(from_run).records if from_run else None
+    click.echo(f"{proposal.write(out, records)}: edit it, then: hxbench certify {out}")
     return 0
 
 
@@ -236,7 +265,7 @@ def _status(arguments: list[str]) -> int:
 
 
 def _own_bug(error: Exception) -> int:
-    from hxbench.workbench import outputs
+    from hxbench.recording import outputs
 
     path = outputs() / "log.txt"
     try:

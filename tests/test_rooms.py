@@ -17,6 +17,7 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
+    {"recording"},
     {"workbench"},
     {"cli"},
     {"__main__"},

@@ -52,7 +52,9 @@ def test_a_response_cut_off_by_the_peer_is_not_whole(raw: bytes) -> None:
     assert not response.close()
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"]
+)
 def test_a_response_without_body_is_complete_at_once(head: bytes) -> None:
     response, got = fed([head])
     assert (b"", True) == (got, response.complete)

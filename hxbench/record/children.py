@@ -20,7 +20,11 @@ class Child:
     """
 
     def __init__(
-        self, module: str, arguments: Sequence[str], log: IO[bytes] | int, env: Mapping[str, str] | None = None
+        self,
+        module: str,
+        arguments: Sequence[str],
+        log: IO[bytes] | int,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.name = module.rpartition(".")[2]
         self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()

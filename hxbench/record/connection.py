@@ -64,7 +64,9 @@ class Connection:
         self._tls: ssl.SSLObject | None = None
         if address.tls is not None:
             self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-            self._tls = address.tls.wrap_bio(self._received, self._to_send, server_hostname=address.server_name)
+            self._tls = address.tls.wrap_bio(
+                self._received, self._to_send, server_hostname=address.server_name
+            )
         self._tcp = False
 
     def fileno(self) -> int:

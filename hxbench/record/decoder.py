@@ -11,6 +11,7 @@ import select
 import sys
 import time
 from collections import deque
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from hxbench.record import redaction
 from hxbench.record.decoding import Decoder, Planned, Row
 from hxbench.records import tables
 from hxbench.records.journal import Reader
-from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS
+from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS, TARGET
 
 POLL_S = 0.2
 LINGER_S = 3.0  # for workers that see their stdin end at the same moment
@@ -44,7 +45,8 @@ class Tables:
         """Decodes what has been journalled since the last call."""
         for path in sorted((self._run_dir / JOURNALS).glob("t*-w*.journal")):
             if path not in self._readers:
-                self._readers[path] = (Reader(path), self._decoder(path))
+                trial, worker = _place(path)
+                self._readers[path] = (Reader(path), self._decoder(trial, worker))
             reader, decoder = self._readers[path]
             for entry in reader.entries():
                 decoder.feed(entry)
@@ -65,27 +67,27 @@ class Tables:
     def close(self) -> None:
         for _, decoder in self._readers.values():
             decoder.finish()
-        decoders = [decoder for _, decoder in self._readers.values()]
+        decoders = {_place(path): decoder for path, (_, decoder) in self._readers.items()}
         records = self._run_dir / "records"
-        clock = sorted(row for decoder in decoders for row in decoder.clock_rows)
+        clock = sorted(row for decoder in decoders.values() for row in decoder.clock_rows)
         tables.write(records / "clock.parquet", CLOCK, clock)
-        tables.write(records / "phases.parquet", PHASES, [row for d in decoders for row in _phase_rows(d)])
+        phases = [
+            (trial, TARGET, "main", phase, *times)
+            for (trial, _), decoder in decoders.items()
+            for phase, times in decoder.phases.items()
+        ]
+        tables.write(records / "phases.parquet", PHASES, phases)
         self._reads.close()
         self._requests.close()
 
-    def _decoder(self, path: Path) -> Decoder:
-        trial, worker = (int(part[1:]) for part in path.stem.split("-"))
-        schedule = _schedule(self._run_dir, trial)
-        decoder = Decoder(
+    def _decoder(self, trial: int, worker: int) -> Decoder:
+        return Decoder(
             worker,
-            schedule,
+            cache(lambda: _schedule(self._run_dir, trial)),
             self._emit,
             hash_text=self._hash_text,
             redact=lambda text: redaction.redact(text, self._secrets),
         )
-        decoder.trial = trial
-        decoder.target = next(iter(schedule.values())).target if schedule else ""
-        return decoder
 
     def _emit(self, request: Row, reads: list[Row]) -> None:
         self._requests.add(request)
@@ -107,11 +109,10 @@ def _schedule(run_dir: Path, trial: int) -> dict[int, Planned]:
     return {number: Planned(*row) for number, row in enumerate(rows) if row[1] == trial}
 
 
-def _phase_rows(decoder: Decoder) -> list[Row]:
-    return [
-        (decoder.trial, decoder.target, "main", phase, start, end)
-        for phase, (start, end) in decoder.phases.items()
-    ]
+def _place(journal: Path) -> tuple[int, int]:
+    """Trial and worker, from a name such as t1-w0.journal."""
+    trial, worker = journal.stem.split("-")
+    return int(trial[1:]), int(worker[1:])
 
 
 def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:

@@ -75,12 +75,15 @@ class Clock:
 
 
 class Decoder:
-    """Feeds on one worker's journal; hands finished requests to `emit(request row, read rows)`."""
+    """Feeds on one worker's journal; hands finished requests to `emit(request row, read rows)`.
+
+    `schedule` is asked for when the first request ends: the journal begins before it is written.
+    """
 
     def __init__(
         self,
         worker: int,
-        schedule: Mapping[int, Planned],
+        schedule: Callable[[], Mapping[int, Planned]],
         emit: Callable[[Row, list[Row]], None],
         *,
         hash_text: bool,
@@ -89,8 +92,6 @@ class Decoder:
         self.phases: dict[str, list[int | None]] = {}  # name to [start_ns, end_ns]
         self.clock_rows: list[Row] = []
         self.finished = False
-        self.trial = 1
-        self.target = ""
         self._worker, self._schedule, self._emit = worker, schedule, emit
         self._hash_text, self._redact = hash_text, redact
         self._clock = Clock()
@@ -161,19 +162,29 @@ class Decoder:
                 del self._open[number]
             else:
                 self._close(number, exchange, self._last_ns, STOPPED)
-        if self.finished:
-            for number in self._schedule.keys() - self._closed:
-                self._emit(self._row(self._schedule[number], _Exchange(), "cancelled", None, None, None), [])
+        if self.finished and self.phases:
+            schedule = self._schedule()
+            for number in sorted(schedule.keys() - self._closed):
+                self._emit(self._row(schedule[number], _Exchange(), "cancelled", None, None, None), [])
 
     def _close(self, number: int, exchange: _Exchange, end_ns: int, reason: str) -> None:
         self._open.pop(number, None)
         self._closed.add(number)
-        planned = self._schedule[number]
+        planned = self._schedule()[number]
         outcome, phase, error = _judge(exchange, reason)
         done = exchange.last_read if outcome == "ok" else end_ns
         row = self._row(planned, exchange, outcome, phase, error and self._redact(error), done)
         reads = [
-            (planned.request_id, index, t.received_ns, t.bytes, t.deltas, t.characters, None, t.segments or None)
+            (
+                planned.request_id,
+                index,
+                t.received_ns,
+                t.bytes,
+                t.deltas,
+                t.characters,
+                None,
+                t.segments or None,
+            )
             for index, t in enumerate(exchange.tokens)
         ]
         self._emit(row, reads)
@@ -233,7 +244,9 @@ def _judge(exchange: _Exchange, reason: str) -> tuple[str, str | None, str | Non
 
 def _refusal(exchange: _Exchange, status: int | None) -> str:
     if status == 200:
-        return f"content type {exchange.response.headers.get('content-type', '(none)')}, not text/event-stream"
+        return (
+            f"content type {exchange.response.headers.get('content-type', '(none)')}, not text/event-stream"
+        )
     return f"HTTP {status}: {' '.join(exchange.body.decode(errors='replace').split())[:200]}"
 
 

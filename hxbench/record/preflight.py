@@ -121,7 +121,7 @@ def await_ready(client: Client, profile: Profile) -> None:
         status = exchange["status"]
         if status is not None and status != 503:
             break
-        if status is None and not _may_pass(exchange) or time.monotonic() > deadline:
+        if (status is None and not _may_pass(exchange)) or time.monotonic() > deadline:
             raise TargetError(_not_ready(client.url, exchange, ready.within))
         client.exchanges.pop()
         time.sleep(0.2)
@@ -158,7 +158,9 @@ def require_model(client: Client, profile: Profile) -> None:
         raise TargetError(_unauthorised(client.url, status, profile))
     listed = listed_models(exchange)
     if status == 200 and listed and model not in listed:
-        raise TargetError(f"{client.url}: target.model: {model!r} is not served; it lists: {', '.join(listed)}")
+        raise TargetError(
+            f"{client.url}: target.model: {model!r} is not served; it lists: {', '.join(listed)}"
+        )
     _require_stream(client, profile)
 
 
@@ -190,7 +192,9 @@ def _require_stream(client: Client, profile: Profile) -> None:
     if status != 200:
         raise TargetError(f"{where}: HTTP {status}: {' '.join(exchange['body'].split())[:200]}")
     if not kind.startswith("text/event-stream"):
-        raise TargetError(f"{where}: answered {kind or 'no content type'}, not text/event-stream: no streaming")
+        raise TargetError(
+            f"{where}: answered {kind or 'no content type'}, not text/event-stream: no streaming"
+        )
     stream = openai.ChatStream()
     if not stream.feed(exchange["body"].encode()).deltas:
         raise TargetError(f"{where}: the stream carried no token: {stream.error or 'it was empty'}")

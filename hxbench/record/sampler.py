@@ -21,7 +21,7 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from hxbench.records import tables
-from hxbench.records.schemas import SERIES
+from hxbench.records.schemas import SERIES, TARGET
 
 PERIOD_S = 0.1
 SECOND = 10  # ticks
@@ -103,7 +103,12 @@ def parse_metrics(text: str) -> list[Sample]:
     except ValueError:
         return []
     return [
-        ("scrape", sample.name, json.dumps(sample.labels, sort_keys=True) if sample.labels else "", sample.value)
+        (
+            "scrape",
+            sample.name,
+            json.dumps(sample.labels, sort_keys=True) if sample.labels else "",
+            sample.value,
+        )
         for family in families
         for sample in family.samples
     ]
@@ -174,7 +179,9 @@ class Journal:
 def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     """Samples on a fixed grid until stdin ends; a late sample does not shift those after it."""
     trees = {"process": Tree(options["server_pids"]), "client": Tree([*options["client_pids"], os.getpid()])}
-    scraper = Scraper(options["metrics_url"], _headers(options), journal.store) if options["metrics_url"] else None
+    scraper = (
+        Scraper(options["metrics_url"], _headers(options), journal.store) if options["metrics_url"] else None
+    )
     if scraper is not None:
         scraper.scrape()
         scraper.start()
@@ -204,12 +211,11 @@ def finish(run_dir: Path) -> None:
     """Writes `series` from the sampler's lines; a torn last line is left out."""
     path = run_dir / JOURNAL
     writer = tables.TableWriter(run_dir / "records" / "series.parquet", SERIES)
-    target = ""
     for line in path.open() if path.exists() else ():
         if not line.endswith("\n"):
             break
         time_ns, trial, source, name, labels, value = json.loads(line)
-        writer.add((time_ns, trial, target, source, name, labels, value))
+        writer.add((time_ns, trial, TARGET, source, name, labels, value))
     writer.close()
 
 

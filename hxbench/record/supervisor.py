@@ -17,7 +17,7 @@ from hxbench.plan.schedule import Planned
 from hxbench.record.children import Child
 from hxbench.record.preflight import secret_names
 from hxbench.records import tables
-from hxbench.records.schemas import SCHEDULE
+from hxbench.records.schemas import SCHEDULE, TARGET
 from hxbench.wire import openai
 
 START_MARGIN_NS = 300_000_000
@@ -74,7 +74,9 @@ def stop_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-def append_schedule(run_dir: Path, earlier: list[tuple[Any, ...]], planned: Sequence[Planned], start_ns: int) -> list[tuple[Any, ...]]:
+def append_schedule(
+    run_dir: Path, earlier: list[tuple[Any, ...]], planned: Sequence[Planned], start_ns: int
+) -> list[tuple[Any, ...]]:
     """Writes the schedule with this trial's rows added, durably, and returns all its rows.
 
     Due times are absolute, so a trial's rows can only be written once its start is set; they are
@@ -82,7 +84,7 @@ def append_schedule(run_dir: Path, earlier: list[tuple[Any, ...]], planned: Sequ
     """
     added = [
         (
-            row.request_id, row.trial, "main", row.phase, row.stage, row.user, row.conversation, row.turn,
+            row.request_id, row.trial, TARGET, row.phase, row.stage, row.user, row.conversation, row.turn,
             None if row.due_offset_ns is None else start_ns + row.due_offset_ns,
             row.prompt_id, row.prompt_class, row.max_tokens, row.seed,
         )
@@ -160,9 +162,7 @@ class Trial:
             IncompleteError: a child ended early.
         """
         plan_path = self._run_dir / "journal" / f"t{self._trial}-w0.json"
-        plan = worker_plan(
-            self._profile, self._served.url, self._run_dir, self._trial, planned, len(earlier)
-        )
+        plan = worker_plan(self._profile, self._served.url, self._run_dir, self._trial, planned, len(earlier))
         plan_path.write_text(json.dumps(plan))
         try:
             worker = self._start("hxbench.record.worker", str(plan_path))
@@ -204,6 +204,8 @@ class Trial:
         while (said := worker.event(0.1)) is None:
             asked.raise_if_asked()
             while (news := decoder.event(0)) is not None:
+                if news["event"] == "failed":
+                    raise IncompleteError(news["reason"])
                 progress(news)
             for child in (worker, sampler, decoder):
                 if child.status is not None:

@@ -85,4 +85,3 @@ def as_text(found: dict[str, Any]) -> str:
             text = words[value] if value is None or isinstance(value, bool) else str(value)
         lines.append(f"{name.removesuffix('_s').replace('_', ' '):<16} {text}")
     return "\n".join(lines)
-

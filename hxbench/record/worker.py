@@ -97,9 +97,7 @@ class Worker:
         before = time.monotonic_ns()
         realtime = time.time_ns()
         bracket = time.monotonic_ns() - before
-        self._journal.add(
-            Kind.CLOCK, min(bracket, 0xFFFFFFFF), before + bracket // 2, kernel_ns=realtime
-        )
+        self._journal.add(Kind.CLOCK, min(bracket, 0xFFFFFFFF), before + bracket // 2, kernel_ns=realtime)
         self._loop.at(before + CLOCK_NS, self._stamp_clock)
 
     def _flush(self) -> None:

@@ -70,17 +70,21 @@ def prepare(run_dir: Path, resolved: Resolved) -> Path:
 
 def annotated(resolved: Resolved) -> str:
     """Returns the resolved profile as YAML, each value with a comment that says where it came from."""
-    lines = [f"# SHA-256 of the resolved profile: {resolved.sha256}", *_lines(resolved.document, resolved.origins)]
+    lines = [
+        f"# SHA-256 of the resolved profile: {resolved.sha256}",
+        *yaml_lines(resolved.document, resolved.origins),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _lines(document: Mapping[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[str]:
+def yaml_lines(document: Mapping[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[str]:
+    """Yields a document of mappings as YAML, one leaf a line, with what `origins` says of its key."""
     for key, value in document.items():
         here = f"{path}.{key}" if path else key
         indent = "  " * path.count(".") + ("  " if path else "")
         if isinstance(value, Mapping) and value and here not in origins:
             yield f"{indent}{key}:"
-            yield from _lines(value, origins, here)
+            yield from yaml_lines(value, origins, here)
         else:
             origin = f"  # {origins[here]}" if here in origins else ""
             yield f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}{origin}"
@@ -108,7 +112,9 @@ def open_records(run_dir: Path) -> Records:
     if not (run_dir / "records").is_dir():
         raise EvidenceError(f"{run_dir}: not a run: it has no folder records/")
     resolved = resolve(run_dir / "profile.yaml")
-    frames = {name: tables.read(run_dir / "records" / f"{name}.parquet", schema) for name, schema in TABLES.items()}
+    frames = {
+        name: tables.read(run_dir / "records" / f"{name}.parquet", schema) for name, schema in TABLES.items()
+    }
     return Records(
         path=run_dir.resolve(),
         profile=resolved.profile,

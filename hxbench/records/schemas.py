@@ -6,6 +6,7 @@ Times are int64 nanoseconds of the recording host's CLOCK_MONOTONIC. Absent is n
 import pyarrow as pa
 
 SCHEMA_VERSION = 1
+TARGET = "main"  # the name of the only target of a run
 
 _i64, _i32, _text, _real = pa.int64(), pa.int32(), pa.string(), pa.float64()
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hxbench.record.children import Child
 from hxbench.errors import InputError, TargetError
 from hxbench.plan.profile import Embedded
+from hxbench.record.children import Child
 
 READY_S = 60.0
 
@@ -36,9 +36,7 @@ class EmbeddedServer:
         self._child.stop()
 
 
-def start(
-    model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0
-) -> EmbeddedServer:
+def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0) -> EmbeddedServer:
     """Returns the running server once it answers.
 
     Raises:
@@ -53,7 +51,7 @@ def start(
         "port": port,
         "threads": threads,
         "slots": options.slots,
-        "context": options.context,
+        "context": options.context * options.slots,
         "prompt_cache": options.prompt_cache,
     }
     with log.open("ab") as file:

@@ -1,0 +1,184 @@
+"""One run being recorded: the server started, the trials measured, everything stored."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from hxbench import __version__
+from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.plan.layers import Resolved
+from hxbench.plan.schedule import Planned, build
+from hxbench.plan.workload import load_prompts
+from hxbench.record import decoder, facts, lock, preflight, sampler
+from hxbench.record.children import Child
+from hxbench.record.supervisor import (
+    DECODER_END_S,
+    Interrupted,
+    Served,
+    StopRequest,
+    Trial,
+    start_decoder,
+    stop_signals,
+)
+from hxbench.records import run_directory
+from hxbench.records.run_directory import write_json
+from hxbench.render.progress import View
+from hxbench.servers import embedded
+from hxbench.servers.model import MODELS, model_file
+
+
+def outputs() -> Path:
+    """Returns the folder of runs: $HXBENCH_OUTPUTS, else outputs/ here."""
+    return Path(os.environ.get("HXBENCH_OUTPUTS") or "outputs")
+
+
+class Recording:
+    """One run being recorded."""
+
+    def __init__(self, resolved: Resolved, run_dir: Path | None, show: View) -> None:
+        self._resolved, self._profile, self._show = resolved, resolved.profile, show
+        self._wanted_dir = run_dir
+        self._started = datetime.now(UTC)
+        self._exchanges: list[dict[str, Any]] = []
+        self._schedule: list[tuple[Any, ...]] = []
+        self._schedule_hashes: list[str] = []
+        self._measuring = False
+
+    def record(self) -> Path:
+        profile = self._profile
+        if profile.target.server is None:
+            raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
+        preflight.secret_names(profile)
+        self._prompts = load_prompts(profile.workload.prompts)
+        self._questions = load_prompts(profile.answers) if profile.answers else ()
+        self._plans = [build(profile, self._prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        self._model = self._find_model()
+        target = self._wanted_dir or outputs()
+        with lock.measuring(target), stop_signals() as asked:
+            self._dir = self._make_dir()
+            try:
+                ending = self._measure(asked)
+            except InputError:
+                self._remove()
+                raise
+            finally:
+                self._show.close()
+        run_directory.point_latest(self._dir)
+        self._raise_if_broken(ending)
+        return self._dir
+
+    def _find_model(self) -> Path | None:
+        if self._profile.target.server != "embedded":
+            return None
+        return model_file(self._profile.target.model, self._show.say)
+
+    def _make_dir(self) -> Path:
+        if self._wanted_dir is None:
+            return run_directory.create(outputs(), self._resolved, self._started)
+        return run_directory.prepare(self._wanted_dir, self._resolved)
+
+    def _remove(self) -> None:
+        """Takes back the folder of a run that never began; a folder the user made stays."""
+        for name in ("records", "journal"):
+            shutil.rmtree(self._dir / name, ignore_errors=True)
+        for name in ("profile.yaml", "server.log", "log.txt"):
+            (self._dir / name).unlink(missing_ok=True)
+        if not any(self._dir.iterdir()):
+            self._dir.rmdir()
+
+    def _measure(self, asked: StopRequest) -> dict[str, Any]:
+        self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
+        self._show.say(f"run {self._dir}")
+        ending: dict[str, Any] = {"state": "complete", "reason": None}
+        with (self._dir / "log.txt").open("ab") as log:
+            child = start_decoder(self._profile, self._dir, log)
+            try:
+                for trial, planned in enumerate(self._plans, start=1):
+                    self._one_trial(trial, planned, child, asked, log)
+            except Interrupted as stop:
+                ending = {
+                    "state": "interrupted",
+                    "reason": f"stopped by signal {stop.args[0]}",
+                    "signal": stop.args[0],
+                }
+            except HxbenchError as error:
+                if isinstance(error, InputError) and not self._measuring:
+                    raise
+                ending = {"state": "failed", "reason": str(error)}
+            finally:
+                child.stop(timeout=DECODER_END_S)
+        self._store(ending)
+        return ending
+
+    def _one_trial(
+        self, trial: int, planned: Sequence[Planned], child: Child, asked: StopRequest, log: IO[bytes]
+    ) -> None:
+        with self._serve() as served:
+            client = preflight.Client(served.url, self._profile, trial)
+            try:
+                preflight.await_ready(client, self._profile)
+                preflight.require_model(client, self._profile)
+                asked.raise_if_asked()
+                self._measuring = True
+                recording = Trial(self._profile, served, self._dir, trial, log)
+                self._schedule = recording.record(planned, self._schedule, child, asked, self._show.update)
+                digest = hashlib.sha256((self._dir / "records" / "schedule.parquet").read_bytes())
+                self._schedule_hashes.append(digest.hexdigest())
+                if trial == len(self._plans) and self._profile.checks:
+                    preflight.functional_checks(client, self._profile, self._questions)
+            finally:
+                self._exchanges += client.exchanges
+                client.close()
+
+    @contextmanager
+    def _serve(self) -> Iterator[Served]:
+        target = self._profile.target
+        if self._model is None:
+            yield Served(str(target.server), ())
+            return
+        server = embedded.start(self._model, target.model, target.embedded, self._dir / "server.log")
+        try:
+            yield Served(server.url, (server.pid,))
+        finally:
+            server.stop()
+
+    def _store(self, ending: Mapping[str, Any]) -> None:
+        if not run_directory.is_recorded(self._dir) and self._schedule:
+            decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=())
+        sampler.finish(self._dir)
+        records = self._dir / "records"
+        write_json(records / "exchanges.json", self._exchanges)
+        write_json(self._dir / "facts.json", self._facts())
+        write_json(records / "ending.json", ending)
+        if self._profile.keep.text != "full":
+            shutil.rmtree(self._dir / "journal")
+
+    def _facts(self) -> dict[str, Any]:
+        target = self._profile.target
+        model: dict[str, Any] = {"name": target.model}
+        if self._model is not None:
+            model |= {"file": self._model.name, "sha256": MODELS[target.model].sha256}
+        return {
+            "hxbench": __version__,
+            **facts.of_software(),
+            "host": facts.of_host(),
+            "server": {
+                "kind": "embedded" if self._model else "url",
+                "url": None if self._model else target.server,
+                "build": preflight.build(self._exchanges),
+            },
+            "model": model,
+            "started_utc": self._started.isoformat(timespec="seconds"),
+            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            "schedule_sha256": self._schedule_hashes,
+            "origins": dict(self._resolved.origins),
+        }
+
+    def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:
+        if ending["state"] == "failed":
+            raise IncompleteError(f"{self._dir}: {ending['reason']}; what was measured is kept")

@@ -1,0 +1,96 @@
+"""Runs the real load worker against a server and decodes its journal: what came back, as plain values."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hxbench.record.children import Child
+from hxbench.record.decoding import Decoder, Planned
+from hxbench.records.journal import Reader
+from hxbench.records.schemas import READS, REQUESTS
+
+SECOND = 1_000_000_000
+PROMPTS = '{"id": "a", "prompt": "Say something."}\n'
+
+
+@dataclass
+class Outcome:
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    reads: list[dict[str, Any]] = field(default_factory=list)
+    decoder: Decoder | None = None
+    start_ns: int = 0
+    said: dict[str, Any] | None = None
+
+    @property
+    def only(self) -> dict[str, Any]:
+        (request,) = self.requests
+        return request
+
+
+def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) -> dict[str, Any]:
+    """Returns a worker's plan for rows of (phase, due offset in s or None)."""
+    (folder / "prompts.jsonl").write_text(PROMPTS)
+    scheme, _, address = url.partition("://")
+    host, _, port = address.partition(":")
+    return {
+        "journal": str(folder / "t1-w0.journal"), "host": host, "port": int(port), "tls": scheme == "https",
+        "ca_file": None, "path": "/v1/chat/completions", "api_key_env": None, "headers_env": {},
+        "limits": {"total": 5 * SECOND, "first_token": 3 * SECOND, "stall": 2 * SECOND},
+        "prompts": str(folder / "prompts.jsonl"), "model": "m", "temperature": 0, "extra_body": {},
+        "salt": True, "seed": 1, "users": 1, "warmup_ns": 0, "measure_ns": None,
+        "rows": [
+            (number, f"r{number}", phase, None if due is None else round(due * SECOND), "a", 4, number)
+            for number, (phase, due) in enumerate(rows)
+        ],
+        **changed,
+    }  # fmt: skip
+
+
+def closed(requests: int) -> list[tuple[str, None]]:
+    return [("measure", None)] * requests
+
+
+def start(folder: Path, made: dict[str, Any]) -> Child:
+    """Starts a worker and waits until it is ready."""
+    path = folder / "plan.json"
+    path.write_text(json.dumps(made))
+    with (folder / "log.txt").open("wb") as log:
+        worker = Child("hxbench.record.worker", [str(path)], log)
+    said = worker.event(10)
+    assert said == {"event": "ready"}, (folder / "log.txt").read_text()
+    return worker
+
+
+def drive(folder: Path, made: dict[str, Any], timeout: float = 20) -> Outcome:
+    """Runs the plan to its end."""
+    worker = start(folder, made)
+    start_ns = time.monotonic_ns() + SECOND // 10
+    worker.tell(f"start {start_ns}")
+    said = worker.event(timeout)
+    worker.stop()
+    outcome = decode(folder, made, start_ns)
+    outcome.said = said
+    return outcome
+
+
+def decode(folder: Path, made: dict[str, Any], start_ns: int, **options: Any) -> Outcome:
+    """Decodes the journal of a plan, however its worker ended."""
+    outcome = Outcome(start_ns=start_ns)
+    schedule = {
+        number: Planned(name, 1, "main", phase, None if due is None else start_ns + due)
+        for number, name, phase, due, *_ in made["rows"]
+    }
+
+    def emit(request: Any, reads: list[Any]) -> None:
+        outcome.requests.append(dict(zip(REQUESTS.names, request, strict=True)))
+        outcome.reads += [dict(zip(READS.names, read, strict=True)) for read in reads]
+
+    given = {"hash_text": False, "redact": lambda text: text} | options
+    outcome.decoder = Decoder(0, lambda: schedule, emit, **given)
+    for entry in Reader(Path(made["journal"])).entries():
+        outcome.decoder.feed(entry)
+    outcome.decoder.finish()
+    return outcome
