@@ -77,7 +77,7 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
     resolved = _resolve(profile or "smollm2-135m", flags)
-    run = workbench.certify(resolved, run_dir=out, undecided_ok=undecided_ok)
+    run = workbench.certify(resolved, run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"])
     return _show(run, as_json=as_json)
 
 
@@ -91,15 +91,15 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
 def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
     """Record only; `judge`, `render` and `show` follow from the folder alone."""
     from hxbench import workbench
-    from hxbench.render import run_view
+    from hxbench.render import terminal
 
     if profile is None and not flags["url"]:
         profile = "smollm2-135m"
-    recorded = workbench.run(_resolve(profile, flags), out)
+    recorded = workbench.run(_resolve(profile, flags), out, yes=flags["yes"])
     if as_json:
         click.echo(json.dumps(recorded.summary(), indent=1))
     else:
-        click.echo(run_view.summary_text(recorded.summary()))
+        click.echo(terminal.summary_text(recorded.summary()))
         click.echo(f"\nrecords  {recorded.path}")
     state = recorded.records.ending
     return 128 + state["signal"] if state.get("signal") else 0

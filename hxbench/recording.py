@@ -6,10 +6,12 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
-from hxbench import __version__
+from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
 from hxbench.plan.layers import Resolved
 from hxbench.plan.schedule import Planned, build
@@ -32,17 +34,27 @@ from hxbench.servers import embedded
 from hxbench.servers.model import MODELS, model_file
 
 
+FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
+
+
 def outputs() -> Path:
     """Returns the folder of runs: $HXBENCH_OUTPUTS, else outputs/ here."""
     return Path(os.environ.get("HXBENCH_OUTPUTS") or "outputs")
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 class Recording:
     """One run being recorded."""
 
-    def __init__(self, resolved: Resolved, run_dir: Path | None, show: View) -> None:
+    def __init__(self, resolved: Resolved, run_dir: Path | None, show: View, *, yes: bool = False) -> None:
         self._resolved, self._profile, self._show = resolved, resolved.profile, show
-        self._wanted_dir = run_dir
+        self._wanted_dir, self._yes = run_dir, yes
         self._started = datetime.now(UTC)
         self._exchanges: list[dict[str, Any]] = []
         self._schedule: list[tuple[Any, ...]] = []
@@ -57,6 +69,7 @@ class Recording:
         self._prompts = load_prompts(profile.workload.prompts)
         self._questions = load_prompts(profile.answers) if profile.answers else ()
         self._plans = [build(profile, self._prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        self._require_consent()
         self._model = self._find_model()
         target = self._wanted_dir or outputs()
         with lock.measuring(target), stop_signals() as asked:
@@ -71,6 +84,16 @@ class Recording:
         run_directory.point_latest(self._dir)
         self._raise_if_broken(ending)
         return self._dir
+
+    def _require_consent(self) -> None:
+        """Somebody pays for the tokens of a server elsewhere."""
+        host = urlsplit(str(self._profile.target.server)).hostname or "localhost"
+        tokens = sum(row.max_tokens for planned in self._plans for row in planned)
+        if tokens > FREE_TOKENS and not self._yes and not _is_loopback(host):
+            raise InputError(
+                f"{host} is not this machine and may be asked for {units.count(tokens)} output tokens: "
+                "pass --yes, or lower limits.tokens"
+            )
 
     def _find_model(self) -> Path | None:
         if self._profile.target.server != "embedded":

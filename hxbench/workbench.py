@@ -110,11 +110,13 @@ def run(
     run_dir: str | Path | None = None,
     *,
     show: View | None = None,
+    yes: bool = False,
     **overrides: Any,
 ) -> Run:
     """Measures by the profile, or opens `run_dir` when it holds finished records.
 
-    `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`.
+    `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`. `yes` agrees to more
+    than 10 000 output tokens from a server that is not on this machine.
 
     Raises:
         InputError: the profile or the target is not as it should be; nothing was left behind.
@@ -127,7 +129,7 @@ def run(
     resolved = (
         profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
     )
-    return Run(Recording(resolved, Path(run_dir) if run_dir else None, show or view()).record())
+    return Run(Recording(resolved, Path(run_dir) if run_dir else None, show or view(), yes=yes).record())
 
 
 def judge(path: str | Path) -> Run:
@@ -138,11 +140,16 @@ def judge(path: str | Path) -> Run:
 
 
 def render(path: str | Path) -> Run:
-    """Writes a judged run's notebooks, pages, junit.xml, summary.md and manifest.json."""
-    rendered = judge(path)
-    complete = publish.publish(rendered.path, rendered.certificate, rendered.records.facts)
-    if not complete:
-        rendered.certificate["status"] = "INCOMPLETE"
+    """Judges a recorded run and writes its certificate, notebooks, pages, junit.xml and manifest.json.
+
+    A notebook that did not run to its end makes the run INCOMPLETE.
+    """
+    rendered = open(path)
+    shortfalls = publish.notebook_pages(rendered.path)
+    if shortfalls:
+        rendered.certificate = certificates.incomplete(rendered.certificate, "; ".join(shortfalls))
+    write_json(rendered.path / "certificate.json", rendered.certificate)
+    publish.reports(rendered.path, rendered.certificate, rendered.records.facts)
     return rendered
 
 
