@@ -106,7 +106,8 @@ HEAD_ONLY = STREAM_HEAD + event(delta(None, role="assistant"))
         (lambda _: [RESET], "headers", "reset"),
         (lambda _: [b"HTTP/1.1 200 OK\r\nContent-", CLOSE], "headers", "closed"),
         (lambda _: [b"garbage\r\n\r\n"], "headers", "not an HTTP/1.1 answer"),
-        (lambda _: [servers.plain(429, "slow\ndown", extra="Retry-After: 1\r\n")], "headers", "HTTP 429: slow down"),
+        (lambda _: [servers.plain(429, "slow\ndown", extra="Retry-After: 1\r\n")],
+         "headers", "HTTP 429: slow down"),
         (lambda _: [servers.plain(302, "", extra="Location: /x\r\n")], "headers", "HTTP 302"),
         (lambda _: [servers.plain(200, "{}")], "headers", "application/json, not text/event-stream"),
         (lambda _: [HEAD_ONLY, CLOSE], "before_first_token", "closed the connection"),
@@ -120,8 +121,8 @@ HEAD_ONLY = STREAM_HEAD + event(delta(None, role="assistant"))
     ],
     ids=[
         "closed at once", "reset at once", "half a head", "no HTTP", "429", "redirect", "no stream",
-        "closed before a token", "closed in the stream", "broken chunk", "truncated", "error in band", "no token",
-        "compressed",
+        "closed before a token", "closed in the stream", "broken chunk", "truncated", "error in band",
+        "no token", "compressed",
     ],
 )  # fmt: skip
 def test_a_broken_answer_fails_with_its_phase(

@@ -55,10 +55,8 @@ def test_invalid_utf8_is_replaced_and_counted() -> None:
 
 
 def test_an_endless_line_is_refused() -> None:
-    stream = sse.EventStream()
     with pytest.raises(sse.StreamError, match="line longer"):
-        for _ in range(20):
-            stream.feed(b"x" * 100_000)
+        data([b"x" * 100_000] * 20)
 
 
 def test_a_long_line_that_ends_is_refused_too() -> None:
@@ -67,7 +65,5 @@ def test_a_long_line_that_ends_is_refused_too() -> None:
 
 
 def test_an_endless_event_is_refused() -> None:
-    stream = sse.EventStream()
     with pytest.raises(sse.StreamError, match="event longer"):
-        for _ in range(60):
-            stream.feed(b"data: " + b"x" * 100_000 + b"\n")
+        data([b"data: " + b"x" * 100_000 + b"\n"] * 60)

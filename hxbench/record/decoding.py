@@ -43,7 +43,7 @@ class _Exchange:
     first_byte: int | None = None
     first_output: int | None = None
     last_read: int | None = None
-    bytes: int = 0
+    received_bytes: int = 0
     kernel: bool = True
     response: http.Response = field(default_factory=http.Response)
     stream: openai.ChatStream = field(default_factory=openai.ChatStream)
@@ -139,7 +139,7 @@ class Decoder:
         exchange.kernel = exchange.kernel and stamp is not None
         exchange.first_byte = exchange.first_byte or time_ns
         exchange.last_read = time_ns
-        exchange.bytes += len(entry.body)
+        exchange.received_bytes += len(entry.body)
         try:
             body = exchange.response.feed(entry.body)
         except http.FramingError:
@@ -213,7 +213,7 @@ class Decoder:
             usage.prompt_tokens, usage.output_tokens if stated else deltas or None,
             usage.reasoning_tokens, usage.cached_tokens,
             "usage" if stated else "deltas" if deltas else None,
-            deltas, tokens[0].deltas if tokens else None, len(tokens), x.bytes,
+            deltas, tokens[0].deltas if tokens else None, len(tokens), x.received_bytes,
             hashlib.sha256(text).hexdigest() if self._hash_text and tokens else None,
             ("kernel" if x.kernel else "user") if x.first_byte else None, prefill, decode,
         )  # fmt: skip
