@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hxbench.plan.layers import resolve
 
+from hxbench.plan.layers import resolve
 from hxbench.records.run_directory import Records
 from hxbench.records.schemas import TABLES
 
 SECOND = 1_000_000_000
 START_NS = 5_000 * SECOND  # of the first trial; each later one begins 1000 s after the one before
 THINK_S = 0.001  # from a user's answer to the next request
-SALT_BYTES = 300
+READ_BYTES = 300
+TARGET = {"server": "embedded", "model": "smollm2-135m", "extra_body": {"ignore_eos": True}}
 
 _DTYPES = {"int64": "Int64", "int32": "Int32", "string": "string", "double": "Float64"}
 
@@ -66,9 +67,9 @@ def records(
     of the profile, such as {"objectives": {"ttft": {"p95": "500 ms"}}}.
     """
     shape = _Shape(requests, warmup, trials, loop, users, tokens, frozenset(failed))
-    chosen: dict[str, Any] = {"load.loop": loop, "load.users": users, "load.trials": trials}
-    if loop == "open":
-        chosen |= {"load.users": None, "load.rate": "2.0"}
+    chosen: dict[str, Any] = {"name": "smollm2-135m", "target": TARGET, "limits.requests": 100_000}
+    chosen |= {"workload.output_tokens": tokens, "load.loop": loop, "load.trials": trials}
+    chosen |= {"load.users": users} if loop == "closed" else {"load.rate": "2 req/s"}
     chosen |= {"load.requests": requests, "load.measure": None} | dict(profile or {})
     resolved = resolve(None, overrides={key: (value, "a test") for key, value in chosen.items()})
     made = [_trial(shape, trial, ttft_s, gap_s) for trial in range(1, trials + 1)]
@@ -179,7 +180,7 @@ def _requests(
     }
     requests |= {"token_source": known("usage"), "deltas": known(shape.tokens)}
     requests |= {"first_read_deltas": known(1), "reads": known(shape.tokens)}
-    requests |= {"bytes": known(shape.tokens * SALT_BYTES), "text_sha256": known("0" * 64)}
+    requests |= {"bytes": known(shape.tokens * READ_BYTES), "text_sha256": known("0" * 64)}
     requests |= {"server_prefill_ns": known(90_000_000), "server_decode_ns": known(last - first)}
     return {"schedule": frame("schedule", schedule), "requests": frame("requests", requests)}
 
@@ -189,7 +190,7 @@ def _reads(shape: _Shape, trial: int, first: np.ndarray, gap_ns: np.ndarray) -> 
     ids = np.repeat(np.array(_ids(shape, trial), dtype=object)[kept], shape.tokens)
     index = np.tile(np.arange(shape.tokens), len(kept))
     received = np.repeat(first[kept], shape.tokens) + index * np.repeat(gap_ns[kept], shape.tokens)
-    columns = {"request_id": ids, "index": index, "received_ns": received, "bytes": SALT_BYTES}
+    columns = {"request_id": ids, "index": index, "received_ns": received, "bytes": READ_BYTES}
     return frame("reads", columns | {"deltas": 1, "characters": 4, "segments": 1})
 
 

@@ -1,0 +1,242 @@
+"""The certificate: everything a reviewer reads, as one JSON value made from the records alone."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hxbench.judge import checks, ledger, threats
+from hxbench.judge.gates import Gate, evaluate
+from hxbench.judge.measured import Measured
+from hxbench.judge.requests import window_lengths
+from hxbench.judge.summary import finite, summarised
+from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
+from hxbench.plan.catalogue import Entry, level_1, select
+from hxbench.plan.objectives import LATENCIES
+from hxbench.plan.profile import Profile
+from hxbench.records.run_directory import Records
+
+SCHEMA = 1
+CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
+NOT_RUN = "NOT RUN"
+BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
+_EXIT = {CERTIFIED: 0, FAILED: 1, CONDITIONAL: 3, INCOMPLETE: 4}
+
+
+def build(records: Records) -> dict[str, Any]:
+    """Returns the certificate of a run; every number is finite or None.
+
+    Takes time from the records, never from a clock, so that the same records give the same bytes.
+    """
+    measured = Measured(records)
+    entries = threats.entries(measured)
+    catalogue = level_1(records.profile.component)
+    verdicts = [
+        ledger.applied(each, entries, _rests_on(each.metric, records.profile))
+        for each in _verdicts(measured, catalogue)
+    ]
+    table = [_row(entry, verdicts, records.profile) for entry in catalogue]
+    status, reason = _status(records, verdicts, table)
+    facts = records.facts
+    return {
+        "schema": SCHEMA,
+        "hxbench": facts.get("hxbench"),
+        "run": records.path.name,
+        "created": facts.get("finished_utc"),
+        "level": 1,
+        "status": status,
+        "status_reason": reason,
+        "score": _score(table),
+        "target": _target(records),
+        "profile": {"name": records.profile.name, "sha256": records.profile_sha256},
+        "counts": _counts(verdicts),
+        "verdicts": [each.as_dict() for each in verdicts],
+        "ledger": [each.as_dict() for each in entries],
+        "catalogue": table,
+        "summary": summarised(measured),
+        "measurement": _measurement(measured),
+        "declarations": _declarations(records),
+        "notes": _notes(records),
+    }
+
+
+def exit_status(certificate: Mapping[str, Any]) -> int:
+    """Returns 0 certified, 1 failed, 3 conditional, 4 incomplete."""
+    return _EXIT[certificate["status"]]
+
+
+def _verdicts(measured: Measured, catalogue: Sequence[Entry]) -> list[Verdict]:
+    """Every verdict in the order of the cases: of objectives, of the checks chosen, of what sets no limit."""
+    records = measured.records
+    chosen = select(records.profile.checks, records.profile.component)
+    gates = evaluate(measured)
+    found: list[Verdict] = []
+    for entry in catalogue:
+        mine = [_of_gate(entry, gate) for gate in gates if gate.objective.metric in entry.metrics]
+        if entry in chosen:
+            mine += checks.verdicts(records, entry)
+        if entry in chosen and not mine:
+            mine = [_no_limit(entry)]
+        found += mine
+    return found
+
+
+def _of_gate(entry: Entry, gate: Gate) -> Verdict:
+    objective, evidence, decision = gate.objective, gate.evidence, gate.decision
+    return Verdict(
+        id=f"{objective.metric}.{objective.statistic}",
+        case=entry.id,
+        requirement=", ".join(entry.requirements),
+        verdict=decision.verdict,
+        reason=decision.reason,
+        method=evidence.method,
+        records=_tables(objective.metric),
+        metric=objective.metric,
+        statistic=objective.statistic,
+        estimate=finite(evidence.estimate),
+        unit=objective.unit,
+        interval=(finite(decision.interval[0]), finite(decision.interval[1])),
+        interval_kind=evidence.interval_kind,
+        confidence=decision.confidence,
+        n=evidence.n,
+        n_eff=evidence.n_eff,
+        comparator=objective.comparator,
+        limit=objective.limit,
+        needed_n=decision.needed_n,
+    )
+
+
+def _rests_on(metric: str | None, profile: Profile) -> frozenset[str]:
+    """Returns the metrics whose errors a verdict inherits: of goodput, failures and all limited latencies."""
+    if metric is None:
+        return frozenset()
+    latencies = {each.metric for each in profile.objectives if each.metric in LATENCIES}
+    return frozenset({metric, "error_rate", *latencies} if metric == "goodput" else {metric})
+
+
+def _tables(metric: str) -> tuple[str, ...]:
+    """Returns the files a metric is computed from."""
+    if metric in ("memory", "cpu"):
+        return ("records/series.parquet", "records/phases.parquet")
+    reads = ("records/reads.parquet",) if metric in ("itl", "throughput_tokens", "goodput") else ()
+    return ("records/schedule.parquet", "records/requests.parquet", *reads, "records/phases.parquet")
+
+
+def _no_limit(entry: Entry) -> Verdict:
+    return Verdict(
+        id=entry.id,
+        case=entry.id,
+        requirement=", ".join(entry.requirements),
+        verdict=SKIPPED,
+        reason="the profile sets no limit",
+        method="none",
+        records=(),
+    )
+
+
+def _row(entry: Entry, verdicts: Sequence[Verdict], profile: Profile) -> dict[str, Any]:
+    mine = [each for each in verdicts if each.case == entry.id]
+    verdict = worst([each.verdict for each in mine])
+    deciding = [each for each in mine if each.verdict == verdict]
+    reasons = [f"{each.id}: {each.reason}" if len(mine) > 1 else each.reason for each in deciding]
+    chosen = ", ".join(profile.checks) or "none"
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "requirement": ", ".join(entry.requirements),
+        "priority": entry.priority,
+        "type": entry.type,
+        "verdict": verdict or NOT_RUN,
+        "evidence": [each.id for each in mine],
+        "reason": "; ".join(reasons) or f"not among the profile's checks ({chosen})",
+    }
+
+
+def _status(
+    records: Records, verdicts: Sequence[Verdict], table: Sequence[Mapping[str, Any]]
+) -> tuple[str, str]:
+    """Returns the status and one sentence that says why."""
+    if records.ending["state"] != "complete":
+        return (
+            INCOMPLETE,
+            f"The run did not come to its end: {records.ending['reason'] or 'no reason is recorded'}.",
+        )
+    failed = [each.id for each in verdicts if each.verdict == FAIL]
+    if failed:
+        return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
+    undecided = [each.id for each in verdicts if each.verdict == INCONCLUSIVE]
+    not_run = [row["id"] for row in table if row["verdict"] == NOT_RUN]
+    open_points = [f"undecided: {', '.join(undecided)}"] * bool(undecided)
+    open_points += [f"not run: {', '.join(not_run)}"] * bool(not_run)
+    if open_points:
+        return CONDITIONAL, f"Nothing failed, but not everything is decided ({'; '.join(open_points)})."
+    passed = sum(each.verdict == PASS for each in verdicts)
+    if not passed:
+        return (
+            CONDITIONAL,
+            "Nothing was judged: the profile sets no limit and asks for no check that applies.",
+        )
+    return CERTIFIED, f"All {passed} verdicts that the profile asks for at level 1 passed."
+
+
+def _score(table: Sequence[Mapping[str, Any]]) -> float | None:
+    """Returns the share of required cases that passed, of 100 (R2.6); None when none is required."""
+    required = [row["verdict"] for row in table if row["verdict"] != SKIPPED]
+    return round(100 * required.count(PASS) / len(required), 1) if required else None
+
+
+def _counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    counted = Counter(each.verdict for each in verdicts)
+    names = {"passed": PASS, "failed": FAIL, "inconclusive": INCONCLUSIVE, "skipped": SKIPPED}
+    return {name: counted[verdict] for name, verdict in names.items()}
+
+
+def _target(records: Records) -> dict[str, Any]:
+    target, facts = records.profile.target, records.facts
+    return {
+        "model": target.model,
+        "server": target.server,
+        "protocol": target.protocol,
+        "build": facts.get("server", {}).get("build"),
+        "loaded_model": facts.get("model", {}).get("file"),
+    }
+
+
+def _measurement(measured: Measured) -> dict[str, Any]:
+    load = measured.records.profile.load
+    intensity = (
+        {"users": load.users} if load.loop == "closed" else {"rate": load.rate, "arrivals": load.arrivals}
+    )
+    one = load.trials == 1
+    return {
+        "loop": load.loop,
+        **intensity,
+        "trials": load.trials,
+        "measured_s": sum(window_lengths(measured.records).values()),
+        "requests": len(measured.attempted),
+        "repeatability": "not assessed (one trial)" if one else f"{load.trials} trials",
+    }
+
+
+def _declarations(records: Records) -> dict[str, Any]:
+    """Returns for each bad input the HTTP status declared and the one seen."""
+    declared: dict[str, int] = {str(name): status for name, status in records.profile.declares.items()}
+    seen = {each["name"]: each["status"] for each in records.exchanges if each["name"] in BAD_INPUTS}
+    return {
+        name: {"declared": declared.get(name), "seen": seen.get(name)}
+        for name in BAD_INPUTS
+        if name in declared or name in seen
+    }
+
+
+def _notes(records: Records) -> list[str]:
+    profile = records.profile
+    notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
+    notes.append(
+        "Requests are taken as independent of each other; where they queue, intervals are too narrow."
+    )
+    missing = profile.not_executed.model_dump(mode="json", exclude_none=True) if profile.not_executed else {}
+    if missing:
+        parts = ", ".join(f"{name} {value}" for name, value in missing.items())
+        notes.append(f"The source's scenario asks for more than was executed: {parts}.")
+    own = getattr(profile, "note", None)
+    return [*notes, own] if own else notes

@@ -1,0 +1,153 @@
+"""What single requests show: is it up, is it the right model, does it answer right, does it refuse well."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from hxbench import units
+from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
+from hxbench.plan.catalogue import Entry
+from hxbench.plan.profile import EMBEDDED
+from hxbench.plan.workload import load_prompts
+from hxbench.records.run_directory import Records
+
+Exchange = Mapping[str, Any]
+Result = tuple[str, str]  # verdict, reason
+
+ANSWERS = "answer:*"
+LEAST_RIGHT = 0.8  # R3.10
+_FIELDS = re.compile(r"prompt|messages|content|input", re.IGNORECASE)
+
+
+def verdicts(records: Records, entry: Entry) -> list[Verdict]:
+    """Returns one verdict for each kind of single request that a case rests on."""
+    return [_verdict(records, entry, name) for name in entry.exchanges]
+
+
+def _verdict(records: Records, entry: Entry, name: str) -> Verdict:
+    exchanges = [each for each in records.exchanges if fnmatchcase(each["name"], name)]
+    if name == ANSWERS:
+        return _answers(records, entry, exchanges)
+    results = [_CHECKS[name](records, each) for each in exchanges]
+    verdict = worst([result[0] for result in results])
+    if verdict is None:
+        return _made(entry, name, INCONCLUSIVE, f"no request {name} was recorded; a whole run sends it")
+    reason = next(reason for each, reason in results if each == verdict)
+    return _made(entry, name, verdict, reason, n=len(results), n_eff=float(len(results)))
+
+
+def _made(entry: Entry, name: str, verdict: str, reason: str, **more: Any) -> Verdict:
+    return Verdict(
+        id=entry.id if len(entry.exchanges) == 1 else f"{entry.id}.{name}",
+        case=entry.id,
+        requirement=", ".join(entry.requirements),
+        verdict=verdict,
+        reason=reason,
+        method="single requests outside the load",
+        records=("records/exchanges.json",),
+        **more,
+    )
+
+
+def _healthy(records: Records, exchange: Exchange) -> Result:
+    word = records.profile.target.ready.word
+    if exchange["status"] != 200:
+        return FAIL, f"{exchange['path']} gave {_answer(exchange)}, not HTTP 200"
+    if word is not None and word not in exchange["body"]:
+        return FAIL, f"{exchange['path']} gave HTTP 200, but without the word {word}"
+    said = "" if word is None else f" with the word {word}"
+    return PASS, f"{exchange['path']} gave HTTP 200{said}"
+
+
+def _right_model(records: Records, exchange: Exchange) -> Result:
+    model = records.profile.target.model
+    listed = _listed(exchange)
+    if not listed:
+        return INCONCLUSIVE, f"the server lists no models: {exchange['path']} gave {_answer(exchange)}"
+    if model not in listed:
+        return FAIL, f"the server lists {', '.join(listed)}, not {model}"
+    if records.profile.target.server != EMBEDDED:
+        return PASS, f"the server lists {model}"
+    return _loaded_file(model, records.facts.get("model", {}))
+
+
+def _loaded_file(model: str, loaded: Mapping[str, Any]) -> Result:
+    """The embedded server's model is known by its file, not only by what the server calls it."""
+    if loaded.get("name") != model:
+        return FAIL, f"the loaded model is {loaded.get('name')}, not {model}"
+    if not loaded.get("sha256"):
+        return INCONCLUSIVE, f"the server lists {model}, but its file was not recorded"
+    return PASS, f"the server lists {model}, loaded from {loaded.get('file')} ({loaded['sha256'][:8]}…)"
+
+
+def _listed(exchange: Exchange) -> list[str]:
+    try:
+        return [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
+    except (ValueError, LookupError, TypeError):
+        return []
+
+
+def _bad_input(records: Records, exchange: Exchange) -> Result:
+    name, status = exchange["name"], exchange["status"]
+    declared = records.profile.declares.get(name)
+    wanted = "a 4xx" if declared is None else f"HTTP {declared} (declared)"
+    seen = f"{name} gave {_answer(exchange)}"
+    refused = status is not None and 400 <= status < 500
+    if not (refused if declared is None else status == declared):
+        return FAIL, f"{seen}, not {wanted}"
+    if name == "empty_prompt" and refused and not _FIELDS.search(exchange["body"]):
+        return FAIL, f"{seen} that does not name the field"
+    return PASS, seen if declared is None else f"{seen}, as declared"
+
+
+def _answer(exchange: Exchange) -> str:
+    status = exchange["status"]
+    return f"no answer ({exchange['error']})" if status is None else f"HTTP {status}"
+
+
+def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> Verdict:
+    if records.profile.answers is None:
+        return _made(entry, ANSWERS, SKIPPED, "the profile asks no questions")
+    marks = [is_right(each, wanted) for each in exchanges if (wanted := _expected(records, each)) is not None]
+    if not marks:
+        return _made(entry, ANSWERS, INCONCLUSIVE, "no question with a checkable answer was asked")
+    share = sum(marks) / len(marks)
+    reason = f"{sum(marks)} of {len(marks)} answers are right, {units.share(LEAST_RIGHT)} are needed"
+    numbers: dict[str, Any] = {"statistic": "share", "estimate": share, "unit": "share", "comparator": ">="}
+    numbers |= {"limit": LEAST_RIGHT, "n": len(marks), "n_eff": float(len(marks))}
+    return _made(entry, ANSWERS, PASS if share >= LEAST_RIGHT else FAIL, reason, **numbers)
+
+
+def _expected(records: Records, exchange: Exchange) -> str | None:
+    """Returns the pattern of a right answer: as the records keep it, else as the set of prompts has it."""
+    if "expected" in exchange:
+        return str(exchange["expected"])
+    asked = exchange["name"].partition(":")[2]
+    known = load_prompts(records.profile.answers or "")
+    return next((prompt.expected for prompt in known if prompt.id == asked), None)
+
+
+def is_right(exchange: Exchange, expected: str) -> bool:
+    """Tells whether a chat answer holds the expected pattern, whatever its case."""
+    return exchange["status"] == 200 and re.search(expected, _text(exchange), re.IGNORECASE) is not None
+
+
+def _text(exchange: Exchange) -> str:
+    try:
+        return str(json.loads(exchange["body"])["choices"][0]["message"]["content"] or "")
+    except (ValueError, LookupError, TypeError):
+        return ""
+
+
+_CHECKS: dict[str, Callable[[Records, Exchange], Result]] = {
+    "ready": _healthy,
+    "health": _healthy,
+    "models": _right_model,
+    "empty_prompt": _bad_input,
+    "broken_json": _bad_input,
+    "negative_max_tokens": _bad_input,
+    "above_context": _bad_input,
+    "health_after": _healthy,
+}

@@ -1,0 +1,186 @@
+"""Collects the evidence each objective rests on."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxbench import units
+from hxbench.judge import resources
+from hxbench.judge.evidence import Evidence, Missing, ObservedEvidence, all_hold
+from hxbench.judge.inference import MeanEvidence, QuantileEvidence, ShareEvidence
+from hxbench.judge.measured import Measured
+from hxbench.judge.requests import window_lengths
+from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, own_values, sample
+from hxbench.plan.objectives import LATENCIES, Objective
+from hxbench.stats.means import BATCHES, batch_means, mean_of
+
+Values = NDArray[np.float64]
+
+FEWEST_FOR_A_MEAN = 2 * BATCHES
+LEAST_COVERAGE = 0.95  # share of the window that samples must vouch for
+LONGEST_GAP_S = 1.0
+
+# What is counted, and what it is worth: the gaps of one request may all be alike.
+_REQUESTS = ("requests", "n_eff = N")
+_GAPS = ("gaps", "n_eff = requests")
+_NO_REQUESTS = "no request was attempted; a run that measures some would decide it"
+_ONE_TRIAL = "repeatability not assessed (one trial)"
+
+
+def evidence_for(measured: Measured, objective: Objective) -> Evidence:
+    """Returns what the records say about one objective."""
+    if objective.metric in LATENCIES:
+        return _latency(measured, objective)
+    return _EVIDENCE[objective.metric](measured, objective)
+
+
+def _latency(measured: Measured, objective: Objective) -> Evidence:
+    values = sample(measured, objective.metric)
+    if not len(measured.attempted):
+        return Missing(_NO_REQUESTS)
+    if not values.requests:
+        return Missing(
+            f"{objective.metric} was measured for no request; answers streamed in several reads have it"
+        )
+    if objective.statistic == "mean":
+        return _mean_latency(measured, objective, values)
+    if objective.statistic == "max":
+        return ObservedEvidence(objective, float(values.in_order[-1]), int(values.values.size))
+    noun, worth = _GAPS if objective.metric == "itl" else _REQUESTS
+    method = _method(measured, f"Clopper-Pearson on the share of {noun} over the limit, {worth}")
+    return QuantileEvidence(objective, values.in_order, values.n_eff, values.requests, noun, method)
+
+
+def _mean_latency(measured: Measured, objective: Objective, values: Sample) -> Evidence:
+    capped = values.capped(measured.records.profile.limits.total)
+    by_trial = [capped[values.trials == trial] for trial in np.unique(values.trials)]
+    return _mean(measured, objective, by_trial, int(capped.size), "failures count as the total time limit")
+
+
+def _mean(
+    measured: Measured, objective: Objective, by_trial: Sequence[Values], n: int, note: str = ""
+) -> Evidence:
+    """A mean over trials; with one trial over batches of it, which says nothing about repeatability."""
+    one = len(by_trial) == 1
+    mean = mean_of(batch_means(by_trial[0]) if one else np.array([values.mean() for values in by_trial]))
+    if mean is None:
+        why = f"{units.count(n)} values are too few for a mean: {FEWEST_FOR_A_MEAN} are needed"
+        return Missing(why, n, FEWEST_FOR_A_MEAN)
+    return MeanEvidence(objective, mean, n, _method(measured, _t_over(len(by_trial)), note))
+
+
+def _t_over(trials: int) -> str:
+    over = f"{BATCHES} batch means in time order" if trials == 1 else f"{trials} trials"
+    return f"t-interval over {over}"
+
+
+def _method(measured: Measured, what: str, note: str = "") -> str:
+    repeated = "" if measured.records.profile.load.trials > 1 else _ONE_TRIAL
+    return "; ".join(part for part in (what, note, repeated) if part)
+
+
+def _error_rate(measured: Measured, objective: Objective) -> Evidence:
+    attempted = measured.attempted
+    if not len(attempted):
+        return Missing(_NO_REQUESTS)
+    bad = int((~attempted["ok"]).sum())
+    return ShareEvidence(
+        objective, bad, len(attempted), "failed", _method(measured, "Clopper-Pearson, n_eff = N")
+    )
+
+
+def _goodput(measured: Measured, objective: Objective) -> Evidence:
+    attempted = measured.attempted
+    if not len(attempted):
+        return Missing(_NO_REQUESTS)
+    bad = len(attempted) - int(good_requests(measured).sum())
+    method = _method(measured, "Clopper-Pearson, n_eff = N")
+    return ShareEvidence(objective, bad, len(attempted), "failed or missed an objective", method)
+
+
+def good_requests(measured: Measured) -> NDArray[np.bool_]:
+    """Tells for each of the N requests whether it succeeded and met every latency objective by itself.
+
+    A limit on itl is held against the same statistic of the request's own gaps. What need not exist and
+    does not, such as tpot after a single read, is met.
+    """
+    good = measured.attempted["ok"].to_numpy(dtype="bool").copy()
+    for objective in measured.records.profile.objectives:
+        if objective.metric in LATENCIES:
+            values = own_values(measured, objective.metric, objective.statistic)
+            absent_is_good = np.isnan(values) & (objective.metric in MAY_BE_UNDEFINED)
+            good &= all_hold(values, objective) | absent_is_good
+    return good
+
+
+def _throughput(measured: Measured, objective: Objective) -> Evidence:
+    of_tokens = objective.metric == "throughput_tokens"
+    rate = measured.token_rate if of_tokens else measured.request_rate
+    if not rate.slices:
+        return Missing("no token count is known; a server that states its usage would decide it")
+    return _mean_in_time(measured, objective, list(rate.slices.values()))
+
+
+def _mean_in_time(measured: Measured, objective: Objective, slices: Sequence[Values]) -> Evidence:
+    """A mean over time, from equal slices of each trial's measured window."""
+    independent = slices[0] if len(slices) == 1 else np.array([values.mean() for values in slices])
+    mean = mean_of(independent)
+    if mean is None or not len(measured.attempted):
+        return Missing(_NO_REQUESTS)
+    return MeanEvidence(objective, mean, len(measured.attempted), _method(measured, _t_over(len(slices))))
+
+
+def _memory(measured: Measured, objective: Objective) -> Evidence:
+    records = measured.records
+    series = resources.sampled(records, "process", "rss_bytes")
+    if series.empty:
+        return Missing("the server's memory was not sampled; a run on the server's machine would decide it")
+    unseen = _unseen(resources.coverage(records, series))
+    return ObservedEvidence(objective, float(series["value"].max()), len(series), unseen)
+
+
+def _cpu(measured: Measured, objective: Objective) -> Evidence:
+    records = measured.records
+    series = resources.sampled(records, "process", "cpu_seconds")
+    if series.empty:
+        return Missing("the server's CPU time was not sampled; a run on the server's machine would decide it")
+    unseen = _unseen(resources.coverage(records, series))
+    lengths = window_lengths(records)
+    if objective.statistic == "max" and lengths:
+        cores = [resources.cores_used(series, trial, _whole_seconds(s)) for trial, s in lengths.items()]
+        largest = np.concatenate(cores)
+        method = "observed maximum of one-second means"
+        return ObservedEvidence(objective, float(largest.max()), int(largest.size), unseen, method)
+    if unseen is not None:
+        return Missing(unseen, len(series))
+    slices = [
+        resources.cores_used(series, trial, np.linspace(0, s, BATCHES + 1)) for trial, s in lengths.items()
+    ]
+    return _mean_in_time(measured, objective, slices)
+
+
+def _whole_seconds(length_s: float) -> Values:
+    return np.arange(0.0, max(math.floor(length_s), 1) + 1) * min(length_s, 1.0)
+
+
+def _unseen(coverage: resources.Coverage | None) -> str | None:
+    """Says why samples may have missed something; None when they cover the window well enough."""
+    if coverage is None:
+        return "no trial reached its measured window"
+    if coverage.share >= LEAST_COVERAGE and coverage.largest_gap_s <= LONGEST_GAP_S:
+        return None
+    covered, gap = units.share(coverage.share), units.duration(coverage.largest_gap_s)
+    needed = f"{units.share(LEAST_COVERAGE)} and at most {units.duration(LONGEST_GAP_S)} are needed"
+    return f"samples cover {covered} of the window with a gap of {gap}; {needed}"
+
+
+_EVIDENCE: dict[str, Callable[[Measured, Objective], Evidence]] = {
+    "error_rate": _error_rate,
+    "goodput": _goodput,
+    "throughput_tokens": _throughput,
+    "throughput_requests": _throughput,
+    "memory": _memory,
+    "cpu": _cpu,
+}

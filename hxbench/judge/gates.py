@@ -1,0 +1,76 @@
+"""The gates: what each objective's evidence decides, and which objective no plan of requests can decide."""
+
+from dataclasses import dataclass
+
+from hxbench import units
+from hxbench.judge.collect import FEWEST_FOR_A_MEAN, evidence_for
+from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS, QUANTILES, Decision, Evidence, from_below
+from hxbench.judge.measured import Measured
+from hxbench.plan.objectives import LATENCIES, Objective
+from hxbench.plan.profile import Profile
+from hxbench.stats.multiplicity import holm_levels
+from hxbench.stats.sample_size import smallest_passing_n
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One objective, its evidence and its decision."""
+
+    objective: Objective
+    evidence: Evidence
+    decision: Decision
+
+
+def evaluate(measured: Measured) -> list[Gate]:
+    """Returns one gate an objective, in the profile's order.
+
+    Each PASS errs with ALPHA_PASS, all FAILs together with ALPHA_FAIL (Holm).
+    """
+    objectives = measured.records.profile.objectives
+    evidence = [evidence_for(measured, objective) for objective in objectives]
+    tested = [p for each in evidence if (p := each.p_fail) is not None]
+    levels = iter(holm_levels(tested, ALPHA_FAIL))
+    return [
+        Gate(objective, each, each.decide(ALPHA_FAIL if each.p_fail is None else next(levels)))
+        for objective, each in zip(objectives, evidence, strict=True)
+    ]
+
+
+def unanswerable(profile: Profile) -> list[str]:
+    """Returns one sentence an objective that the planned requests could not pass even without a miss."""
+    most = planned_requests(profile)
+    sentences = [_why_unanswerable(objective, profile, most) for objective in profile.objectives]
+    return [sentence for sentence in sentences if sentence is not None]
+
+
+def planned_requests(profile: Profile) -> int:
+    """Returns the most requests a profile can measure; in closed loop by time only its cap is known."""
+    load = profile.load
+    if load.requests is not None:
+        return load.requests * load.trials
+    if load.rate is not None and load.measure is not None:
+        return min(int(load.rate * load.measure) * load.trials, profile.limits.requests)
+    return profile.limits.requests
+
+
+def _why_unanswerable(objective: Objective, profile: Profile, most: int) -> str | None:
+    name = f"objectives.{objective.metric}.{objective.statistic}"
+    needed = fewest_requests(objective, profile.load.trials)
+    if needed is None:
+        return f"{name}: no number of requests proves {units.value(objective.limit, objective.unit)}"
+    if needed <= most:
+        return None
+    planned = f"{units.count(most)} requests cannot pass it even without a miss"
+    return f"{name}: {planned}: it needs at least {units.count(needed)}"
+
+
+def fewest_requests(objective: Objective, trials: int = 1) -> int | None:
+    """Returns the smallest number of requests that can pass an objective; None when none can."""
+    if objective.statistic in QUANTILES:
+        return smallest_passing_n(1 - QUANTILES[objective.statistic], ALPHA_PASS)
+    if objective.statistic == "share":
+        allowed = 1 - objective.limit if from_below(objective) else objective.limit
+        return smallest_passing_n(allowed, ALPHA_PASS)
+    needs_batches = objective.statistic == "mean" and objective.metric in LATENCIES and trials == 1
+    # the values of an itl are gaps: how many a request has is not known beforehand
+    return FEWEST_FOR_A_MEAN if needs_batches and objective.metric != "itl" else 1

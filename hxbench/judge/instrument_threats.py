@@ -1,0 +1,104 @@
+"""How far the instrument and the machine may have spoiled a run. Each returns a value and its sentence;
+None as value means unknown, None alone that this load cannot have the threat.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hxbench import units
+from hxbench.judge.measured import Measured
+from hxbench.judge.requests import window_lengths
+from hxbench.judge.resources import cores_used, coverage, sampled
+from hxbench.stats.quantiles import nearest_rank
+
+Found = tuple[float | None, str]
+
+NOT_STATED = "no request states it"
+_NO_HOST = "the host's CPU time was not sampled"
+
+
+def send_lag(measured: Measured) -> Found | None:
+    if measured.records.profile.load.loop != "open":
+        return None
+    lag = np.sort(measured.attempted["send_lag_s"].dropna().to_numpy())
+    p99 = nearest_rank(lag, 0.99)
+    return p99, f"p99 from due to dispatched is {units.duration(p99)}"
+
+
+def idle_share(measured: Measured) -> Found | None:
+    """Share of the users' time in which they were neither waiting nor being answered."""
+    users = measured.records.profile.load.users
+    if measured.records.profile.load.loop != "closed" or users is None:
+        return None
+    attempted = measured.attempted
+    lag = attempted["send_lag_s"].dropna()
+    busy_s = float((attempted["done_s"] - attempted["dispatched_s"]).sum())
+    if lag.empty or busy_s <= 0:
+        return None, "too few requests a user to see when it became free"
+    idle_s = float(lag.sum())
+    p99 = nearest_rank(np.sort(lag.to_numpy()), 0.99)
+    share = idle_s / (idle_s + busy_s)
+    idle = f"users were idle {units.share(share)} of the time"
+    return share, f"{idle}; p99 to the next request is {units.duration(p99)}"
+
+
+def foreign_cpu(measured: Measured) -> Found:
+    """Host busy minus server and load generator, as a share of all cores over the measured windows."""
+    records = measured.records
+    cores = records.facts.get("host", {}).get("cores")
+    host = sampled(records, "host", "cpu_busy_seconds")
+    own = [sampled(records, source, "cpu_seconds") for source in ("process", "client")]
+    lengths = window_lengths(records)
+    if not cores or host.empty or own[1].empty or not lengths:
+        return None, _NO_HOST
+    foreign_s = [_foreign_seconds(host, own, trial, length_s) for trial, length_s in lengths.items()]
+    share = sum(foreign_s) / (sum(lengths.values()) * cores)
+    if np.isnan(share):
+        return None, _NO_HOST
+    return max(share, 0.0), f"other work took {units.share(max(share, 0.0))} of {cores} cores"
+
+
+def _foreign_seconds(host: pd.DataFrame, own: Sequence[pd.DataFrame], trial: int, length_s: float) -> float:
+    window = np.array([0.0, length_s])
+    used = sum(float(np.nan_to_num(cores_used(each, trial, window))[0]) for each in own)
+    return (float(cores_used(host, trial, window)[0]) - used) * length_s
+
+
+def cut(measured: Measured) -> Found:
+    attempted = measured.attempted
+    if not len(attempted):
+        return None, NOT_STATED
+    cut = int(attempted["outcome"].isin(["cancelled", "unfinished"]).sum())
+    return cut / len(
+        attempted
+    ), f"{cut} of {len(attempted)} requests were cut or never came back; they count as failed"
+
+
+def coalesced(measured: Measured) -> Found:
+    segments = measured.records.reads["segments"].dropna()
+    if segments.empty:
+        return None, "the platform does not say how many segments a read joined"
+    share = float((segments > 1).mean())
+    return share, f"{units.share(share)} of the reads joined several segments under one stamp"
+
+
+def user_stamps(measured: Measured) -> Found:
+    stamps = measured.attempted["stamp"].dropna()
+    if stamps.empty:
+        return None, NOT_STATED
+    share = float((stamps == "user").mean())
+    return share, f"{units.share(share)} of the requests were stamped by the program, not by the kernel"
+
+
+def sampler(measured: Measured) -> Found:
+    series = sampled(measured.records, "process", "rss_bytes")
+    covered = None if series.empty else coverage(measured.records, series)
+    if covered is None:
+        return None, "the server's processes were not sampled"
+    return (
+        covered.rate_hz,
+        f"{units.number(covered.rate_hz)} samples a second; the longest gap is "
+        + units.duration(covered.largest_gap_s),
+    )

@@ -1,0 +1,75 @@
+"""Token-bearing reads: the gaps between them, and when tokens arrived. Cost linear in the reads."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hxbench.judge.requests import NS, number, zero_ns
+from hxbench.records.run_directory import Records
+
+
+def token_gaps(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
+    """Returns the itl, one row a gap: request_id, trial, phase, ok, attempted, time_s, gap_s.
+
+    `requests` is what `per_request` returns; `time_s` is when the gap ended, in seconds since the trial's
+    measured window began.
+    """
+    rows, received_ns = _by_request(records, requests)
+    within = rows[1:] == rows[:-1]
+    later = rows[1:][within]
+    columns = ["request_id", "trial", "phase", "ok", "attempted"]
+    frame = requests[columns].take(later).reset_index(drop=True)
+    frame["time_s"] = _times(records, requests, later, received_ns[1:][within])
+    frame["gap_s"] = np.diff(received_ns)[within] * NS
+    return frame
+
+
+def token_arrivals(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
+    """Returns when tokens of good requests arrived: trial, time_s, tokens, one row a read.
+
+    Tokens of a read are as stated by the server, else the request's output tokens in proportion to deltas;
+    NaN where neither is known.
+    """
+    reads = records.reads
+    rows = _request_rows(reads, requests)
+    keep = (rows >= 0) & requests["ok"].to_numpy()[rows]
+    received_ns = reads["received_ns"].to_numpy(dtype="int64")[keep]
+    found = rows[keep]
+    return pd.DataFrame(
+        {
+            "trial": requests["trial"].to_numpy()[found],
+            "time_s": _times(records, requests, found, received_ns),
+            "tokens": _tokens(reads[keep], requests, found),
+        }
+    )
+
+
+def _times(
+    records: Records, requests: pd.DataFrame, rows: NDArray[np.intp], stamps_ns: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    zero = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)[rows]
+    return np.where(zero < 0, np.nan, (stamps_ns - zero) * NS)
+
+
+def _tokens(reads: pd.DataFrame, requests: pd.DataFrame, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    stated, deltas = number(reads["tokens"]), number(reads["deltas"])
+    size = len(requests)
+    unstated = np.bincount(rows, weights=np.isnan(stated), minlength=size)[rows] > 0
+    all_deltas = np.bincount(rows, weights=deltas, minlength=size)[rows]
+    by_share = number(requests["output_tokens"])[rows] * deltas / all_deltas
+    return np.where(unstated, by_share, stated)
+
+
+def _by_request(records: Records, requests: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Row of the request and stamp of every read, the reads of a request next to each other in order."""
+    reads = records.reads
+    rows = _request_rows(reads, requests)
+    order = np.lexsort((reads["index"].to_numpy(dtype="int64"), rows))
+    order = order[rows[order] >= 0]
+    return rows[order], reads["received_ns"].to_numpy(dtype="int64")[order]
+
+
+def _request_rows(reads: pd.DataFrame, requests: pd.DataFrame) -> NDArray[np.intp]:
+    """Position of each read's request; -1 for a request that is not planned."""
+    rows: NDArray[np.intp] = pd.Index(requests["request_id"]).get_indexer(pd.Index(reads["request_id"]))
+    return rows

@@ -1,0 +1,128 @@
+"""One row a planned request: what became of it, and its times by the definitions of `metrics`."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hxbench.records.run_directory import Records
+
+NS = 1e-9
+
+_COPIED = [
+    "outcome", "error_phase", "error", "prompt_tokens", "output_tokens", "cached_tokens", "token_source",
+    "deltas", "stamp",
+]  # fmt: skip
+
+
+def windows(records: Records) -> pd.DataFrame:
+    """Returns trial, start_ns, end_ns of the measured windows; a trial that never came so far has none."""
+    measured = records.phases[records.phases["phase"] == "measure"]
+    found = measured.groupby("trial", as_index=False).agg({"start_ns": "min", "end_ns": "max"})
+    return found[found["end_ns"] > found["start_ns"]].reset_index(drop=True)
+
+
+def window_lengths(records: Records) -> dict[int, float]:
+    """Returns the seconds of each trial's measured window."""
+    found = windows(records)
+    lengths_s = (found["end_ns"] - found["start_ns"]).to_numpy(dtype="int64") * NS
+    return {int(trial): float(length) for trial, length in zip(found["trial"], lengths_s, strict=True)}
+
+
+def per_request(records: Records) -> pd.DataFrame:
+    """Returns one row a planned request, in the schedule's order; what did not happen is NaN or null.
+
+    `attempted` says that it belongs to N: of phase `measure`, and due (open loop) or dispatched (closed
+    loop). A row of the schedule without a request is `unfinished` and belongs to N as well.
+    """
+    schedule = records.schedule.reset_index(drop=True)
+    rows = _in_schedule_order(records.requests, schedule)
+    is_open = records.profile.load.loop == "open"
+    zero = zero_ns(records, schedule["trial"])
+    due_ns = rows["due_ns"].fillna(schedule["due_ns"])
+    origin_ns = due_ns if is_open else rows["dispatched_ns"]
+    frame = schedule[["request_id", "trial", "phase", "user", "max_tokens"]].copy()
+    frame[_COPIED] = rows[_COPIED]
+    frame["outcome"] = frame["outcome"].fillna("unfinished")
+    frame["ok"] = (frame["outcome"] == "ok").astype(bool)
+    frame["due_s"] = seconds(due_ns - zero)
+    frame["dispatched_s"] = seconds(rows["dispatched_ns"] - zero)
+    frame["done_s"] = seconds(rows["done_ns"] - zero)
+    frame["attempted"] = _attempted(records, frame, is_open=is_open)
+    _add_times(frame, rows, origin_ns)
+    frame["tpot_s"] = _tpot(records, frame["request_id"], rows)
+    frame["send_lag_s"] = _send_lag(frame, records.profile.load.users, is_open=is_open)
+    return frame
+
+
+def seconds(ns: pd.Series) -> NDArray[np.float64]:
+    """Returns a difference of stamps in seconds; null becomes NaN."""
+    return number(ns) * NS
+
+
+def _in_schedule_order(requests: pd.DataFrame, schedule: pd.DataFrame) -> pd.DataFrame:
+    return requests.set_index("request_id").reindex(schedule["request_id"]).reset_index(drop=True)
+
+
+def zero_ns(records: Records, trials: pd.Series) -> pd.Series:
+    """Returns the stamp that is 0 s of each trial: the start of its measured window, null without one."""
+    starts = windows(records).set_index("trial")["start_ns"]
+    return pd.Series(trials.map(starts), dtype="Int64")
+
+
+def _attempted(records: Records, frame: pd.DataFrame, *, is_open: bool) -> pd.Series:
+    never_sent = (frame["outcome"] == "cancelled") & np.isnan(frame["dispatched_s"])
+    if is_open:
+        ends = windows(records).set_index("trial")
+        length_s = seconds(frame["trial"].map(ends["end_ns"] - ends["start_ns"]).astype("Int64"))
+        never_sent &= ~(frame["due_s"] < length_s)
+    return pd.Series((frame["phase"] == "measure") & ~never_sent, dtype=bool)
+
+
+def _add_times(frame: pd.DataFrame, rows: pd.DataFrame, origin_ns: pd.Series) -> None:
+    frame["ttft_s"] = seconds(rows["first_token_ns"] - origin_ns)
+    frame["ttft_dispatch_s"] = seconds(rows["first_token_ns"] - rows["dispatched_ns"])
+    frame["ttfb_s"] = seconds(rows["first_byte_ns"] - origin_ns)
+    frame["ttfo_s"] = seconds(rows["first_output_ns"] - origin_ns)
+    frame["connect_s"] = seconds(rows["connected_ns"] - rows["connect_start_ns"])
+    frame["e2e_s"] = seconds(rows["last_token_ns"] - origin_ns)
+    frame["server_prefill_s"] = seconds(rows["server_prefill_ns"])
+    frame["server_decode_s"] = seconds(rows["server_decode_ns"])
+
+
+def _tpot(records: Records, ids: pd.Series, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Seconds a token after the first read; NaN where no token came later, as with a single read."""
+    after_first = number(rows["output_tokens"]) - _first_read_tokens(records, ids, rows)
+    decoding_s = seconds(rows["last_token_ns"] - rows["first_token_ns"])
+    several = (after_first > 0) & (number(rows["deltas"]) > number(rows["first_read_deltas"]))
+    undefined = np.full(len(rows), np.nan)
+    tpot: NDArray[np.float64] = np.divide(decoding_s, after_first, out=undefined, where=several)
+    return tpot
+
+
+def _first_read_tokens(records: Records, ids: pd.Series, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Tokens of the first read: as stated by the server, else its share of the deltas."""
+    first = records.reads[(records.reads["index"] == 0) & records.reads["tokens"].notna()]
+    stated = number(ids.map(first.set_index("request_id")["tokens"]).astype("Float64"))
+    by_share = number(rows["output_tokens"] * rows["first_read_deltas"] / rows["deltas"])
+    return np.where(np.isnan(stated), by_share, stated)
+
+
+def _send_lag(frame: pd.DataFrame, users: int | None, *, is_open: bool) -> NDArray[np.float64]:
+    """Seconds from when a request should have gone out: when due, or when a user became free.
+
+    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was.
+    """
+    if is_open or users is None:
+        return (frame["dispatched_s"] - frame["due_s"]).to_numpy()
+    lag = np.full(len(frame), np.nan)
+    for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
+        in_order = phase["dispatched_s"].sort_values(kind="stable")
+        freed = np.sort(phase["done_s"].to_numpy())[: max(len(phase) - users, 0)]
+        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed
+    return lag
+
+
+def number(column: pd.Series) -> NDArray[np.float64]:
+    """Returns a nullable column as floats; null becomes NaN."""
+    values: NDArray[np.float64] = column.to_numpy(dtype="float64", na_value=np.nan)
+    return values

@@ -1,0 +1,57 @@
+"""The threats of the ledger: what each is held against, and whom it errs for."""
+
+from collections.abc import Callable
+
+from hxbench.judge import instrument_threats as instrument
+from hxbench.judge import token_threats as tokens
+from hxbench.judge.instrument_threats import Found
+from hxbench.judge.ledger import Entry, Threat
+from hxbench.judge.measured import Measured
+from hxbench.plan.objectives import LATENCIES
+
+_TO_TOKENS = ("ttft", "ttft_dispatch", "ttfb", "ttfo", "e2e")
+_RATES = ("throughput_tokens", "throughput_requests")
+_PER_TOKEN = ("throughput_tokens", "tpot")
+_UNDER_LOAD = (*LATENCIES, "error_rate", "memory", "cpu")
+
+# The limits are our own, and round: below them a verdict that holds its limit by its interval still does.
+# fmt: off
+_THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
+    (Threat("send_lag", "requests went out late",
+            "s", 0.010, "harms", "instrument", LATENCIES), instrument.send_lag),
+    (Threat("user_idle", "users idle, less load than stated",
+            "share", 0.05, "flatters", "instrument", _UNDER_LOAD), instrument.idle_share),
+    (Threat("user_idle_rate", "users idle, less asked for than stated",
+            "share", 0.05, "harms", "instrument", _RATES), instrument.idle_share),
+    (Threat("foreign_cpu", "other work on the machine",
+            "share", 0.10, "harms", "noise", (*LATENCIES, *_RATES)), instrument.foreign_cpu),
+    (Threat("cut_requests", "requests cut short by us",
+            "share", 0.01, "harms", "instrument", (*LATENCIES, "error_rate")), instrument.cut),
+    (Threat("coalesced_reads", "several segments under one stamp",
+            "share", 0.01, "both", "instrument", ("itl",)), instrument.coalesced),
+    (Threat("stamps", "stamps taken by the program",
+            "share", 0.0, "harms", "instrument", LATENCIES, informs=True), instrument.user_stamps),
+    (Threat("sampler_rate", "samples too far apart",
+            "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True), instrument.sampler),
+    (Threat("output_length", "answers not as long as asked",
+            "share", 0.01, "flatters", "server", (*LATENCIES, "throughput_requests")), tokens.output_length),
+    (Threat("cached_share", "prompts answered from a cache",
+            "share", 0.10, "flatters", "workload", (*_TO_TOKENS, *_RATES)), tokens.cached),
+    (Threat("request_cap", "requests ran out before the time",
+            "count", 0.0, "both", "workload", (*LATENCIES, *_RATES)), tokens.request_cap),
+    (Threat("token_source", "tokens not counted by the server",
+            "share", 0.0, "both", "server", _PER_TOKEN, required=True, informs=True), tokens.usage_missing),
+    (Threat("deltas_above_usage", "more pieces of text than tokens",
+            "share", 0.0, "both", "server", _PER_TOKEN), tokens.deltas_above_usage),
+    (Threat("output_counter", "output tokens unlike the server's counter",
+            "count", 0.0, "both", "server", _PER_TOKEN), tokens.output_counter),
+    (Threat("prompt_counter", "prompt tokens unlike the server's counter",
+            "count", 0.0, "both", "server", _TO_TOKENS), tokens.prompt_counter),
+)
+# fmt: on
+
+
+def entries(measured: Measured) -> list[Entry]:
+    """Returns the ledger: every threat that this load can have, with what was measured."""
+    found = [(threat, measure(measured)) for threat, measure in _THREATS]
+    return [threat.entry(*result) for threat, result in found if result is not None]
