@@ -48,6 +48,7 @@ def _profile_flags(command: Command) -> Command:
     command = click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the profile."
     )(command)
+    command = click.option("--yes", is_flag=True, help="Agree to what a server elsewhere may cost.")(command)
     return click.option(
         "--load", type=click.Path(path_type=Path), help="A second profile, laid over the first."
     )(command)
@@ -241,10 +242,11 @@ def init(from_run: Path | None, out: Path) -> int:
 
 def main() -> None:
     """Runs the command line and ends the process with the command's status."""
-    sys.exit(_status(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
 
 
-def _status(arguments: list[str]) -> int:
+def run_command(arguments: list[str]) -> int:
+    """Returns the exit status of one command line; errors of every kind become a line on stderr."""
     try:
         status = cli.main(arguments, prog_name="hxbench", standalone_mode=False)
         return status if isinstance(status, int) else 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from hxbench.errors import EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError
 from hxbench.judge import certificate as certificates
 from hxbench.judge import gates, metrics
 from hxbench.plan.layers import Resolved, resolve
@@ -85,11 +85,12 @@ def open(path: str | Path) -> Run:
     """Opens a recorded run; one whose recording was killed is first put together from its journal.
 
     Raises:
-        EvidenceError: the folder holds no run, or a damaged one.
+        DirectoryError: the folder holds no run.
+        EvidenceError: it holds a damaged one.
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        raise EvidenceError(f"{path}: not a run: it has no folder records/")
+        raise DirectoryError(f"{path}: not a run: it has no folder records/")
     if not run_directory.is_recorded(run_dir):
         _recover(run_dir)
     return Run(run_dir)
@@ -147,7 +148,7 @@ def render(path: str | Path) -> Run:
     rendered = open(path)
     shortfalls = publish.notebook_pages(rendered.path)
     if shortfalls:
-        rendered.certificate = certificates.incomplete(rendered.certificate, "; ".join(shortfalls))
+        rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)
     publish.reports(rendered.path, rendered.certificate, rendered.records.facts)
     return rendered

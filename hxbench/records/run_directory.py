@@ -48,7 +48,7 @@ def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
     """
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     parts = (stamp, resolved.profile.target.model or "model", resolved.profile.name, secrets.token_hex(3))
-    return prepare(outputs / "-".join(re.sub(r"[^A-Za-z0-9._]+", "_", part) for part in parts), resolved)
+    return prepare(outputs / "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in parts), resolved)
 
 
 def prepare(run_dir: Path, resolved: Resolved) -> Path:
