@@ -13,9 +13,9 @@ def shipped(folder: str, name: str) -> Path:
     Raises: InputError when there is no such file; the text lists those beside it.
     """
     path = _home(folder, _PACKAGE) / name
-    if not path.is_file():
-        there = ", ".join(sorted(each.name for each in path.parent.glob("*"))) or "none"
-        raise InputError(f"{folder}/{name}: no such file comes with hxbench; there are: {there}")
+    there = sorted(each.name for each in path.parent.glob("*") if each.is_file())
+    if path.name not in there:
+        raise InputError(f"{folder}/{name}: no such file comes with hxbench; there are: {', '.join(there)}")
     return path
 
 

@@ -41,7 +41,7 @@ def parse(text: str | float, kind: str) -> float:
     number = Decimal(match[1]) if match else Decimal(0)
     unit = (match[2] or "") if match else None
     if unit not in units and not (unit == "" and number == 0):
-        raise ValueError(f"expected {name} such as {example}, got {text}")
+        raise ValueError(f"expected {name} such as {example}, got {str(text)[:60]}")
     return _in_base_unit(number * Decimal(units.get(unit, "1")), kind, text)
 
 

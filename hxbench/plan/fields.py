@@ -1,5 +1,6 @@
 """The kinds of values a profile holds, each with its reader, its writer and its JSON Schema."""
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,13 @@ from hxbench.plan import objectives
 
 EMBEDDED = "embedded"
 _DAY = 86_400.0
+
+
+def shown(value: Any) -> str:
+    """Returns what a message says it got: short, on one line, as it would be written."""
+    if isinstance(value, dict | list | tuple):
+        return "a mapping" if isinstance(value, dict) else "a list"
+    return json.dumps(value, ensure_ascii=False)[:60]
 
 
 def broken(path: Iterable[str], message: str) -> ValidationError:
@@ -37,11 +45,12 @@ class Quantity:
         return core_schema.no_info_plain_validator_function(self.read, serialization=write)
 
     def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
-        example = units.exact(self.at_most, self.kind)
         bare = ["string", "number"] if self.kind in ("rate", "cores") else "string"
-        return {"type": bare, "description": f"a {self.kind} up to {example}"}
+        return {"type": bare, "description": f"{self.kind}, at most {units.exact(self.at_most, self.kind)}"}
 
     def read(self, written: Any) -> float:
+        if isinstance(written, dict | list | tuple):
+            raise ValueError(f"expected a {self.kind}, got {shown(written)}")
         value = units.parse(written, self.kind)
         if value < 0 or (value == 0 and not self.zero):
             raise ValueError(f"expected a number {'of 0 or more' if self.zero else 'above 0'}, got {written}")
@@ -67,7 +76,7 @@ class Text:
 
     def read(self, written: Any) -> str:
         if not isinstance(written, str) or not re.fullmatch(self.pattern, written):
-            raise ValueError(f"expected {self.expected}, got {str(written)[:60]}")
+            raise ValueError(f"expected {self.expected}, got {shown(written)}")
         return written
 
 
@@ -95,7 +104,9 @@ def _server(written: str) -> str:
     except ValueError:
         port_is_good = False
     if not port_is_good or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"expected embedded or an address such as http://127.0.0.1:8000, got {written[:60]}")
+        raise ValueError(
+            f"expected embedded or an address such as http://127.0.0.1:8000, got {shown(written)}"
+        )
     if "@" in parts.netloc or "?" in written or "#" in written:
         raise ValueError(
             "an address holds no user, password, query or fragment; keys go by target.api_key_env"
@@ -119,10 +130,10 @@ class _Objectives:
         return objectives.json_schema()
 
     def read(self, written: Any) -> tuple[objectives.Objective, ...]:
-        if not isinstance(written, dict):
-            raise ValueError("expected a mapping of metrics to limits")
+        if written is not None and not isinstance(written, dict):
+            raise ValueError(f"expected a mapping of metrics to limits, got {shown(written)}")
         try:
-            return objectives.read(written)
+            return objectives.read(written or {})
         except objectives.ObjectiveError as error:
             raise broken(error.path, str(error)) from None
 

@@ -1,7 +1,6 @@
 """Resolves a profile from its layers: defaults, profile, load profile, environment, command line."""
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from hxbench import canonical_json
 from hxbench.errors import ProfileError
 from hxbench.plan import catalogue, yaml_text
 from hxbench.plan.admissible import check
+from hxbench.plan.fields import shown
 from hxbench.plan.objectives import suggestion
 from hxbench.plan.profile import Profile, known_keys, takes_text
 from hxbench.plan.yaml_text import refusal
@@ -116,10 +116,11 @@ class _Layers:
         self._places: dict[KeyPath, str] = {}
 
     def lay_file(self, source: str | Path) -> None:
-        path, shown = _file(source)
-        document = yaml_text.load(path, shown)
-        places = {at: f"{shown}:{line}" for at, line in document.lines.items()}
-        self.lay([_Setting((), document.value, shown)], {(): shown, **places})
+        path, called = _file(source)
+        document = yaml_text.load(path, called)
+        places = {at: f"{called}:{line}" for at, line in document.lines.items()}
+        self.lay([_Setting((), document.value, called)], places)
+        self._places.setdefault((), called)
 
     def lay(self, layer: Sequence[_Setting], places: Mapping[KeyPath, str] | None = None) -> None:
         """Lays settings over what is there: mappings merge key by key, everything else replaces."""
@@ -207,11 +208,20 @@ def _place_in(places: Mapping[KeyPath, str], origin: str) -> Callable[[KeyPath],
 def _file(source: str | Path) -> tuple[Path, str]:
     """Returns the path of a profile and what messages call it: a file, or the bare name of a shipped one."""
     path, known = Path(source), shipped_names("parameters", ".yaml")
-    if path.is_file() or path.suffix in (".yaml", ".yml") or len(path.parts) != 1:
+    if _is_file(path) or path.suffix in (".yaml", ".yml") or path.name != str(source):
         return path, str(source)
     if str(source) not in known:
-        raise refusal("", (), f"{source}: no such file or shipped profile; {suggestion(str(source), known)}")
+        raise refusal(
+            "", (), f"{str(source)[:200]}: no such file or shipped profile; {suggestion(str(source), known)}"
+        )
     return shipped("parameters", f"{source}.yaml"), f"parameters/{source}.yaml"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _leaves(setting: _Setting) -> Iterator[_Setting]:
@@ -234,8 +244,8 @@ _MESSAGES = {
     "model_type": "expected a mapping",
     "tuple_type": "expected a list",
     "literal_error": "expected {expected}",
-    "greater_than_equal": "expected a number of {ge} or more",
-    "less_than_equal": "expected a number of at most {le}",
+    "greater_than_equal": "expected a number of {ge:.0f} or more",
+    "less_than_equal": "expected a number of at most {le:.0f}",
 }
 
 
@@ -250,10 +260,4 @@ def _problem(error: ErrorDetails, path: KeyPath) -> str:
     if kind == "rule":
         return error["msg"]
     message = _MESSAGES.get(kind, error["msg"]).format(**context)
-    return message if kind == "missing" else f"{message}, got {_shown(error['input'])}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict | list | tuple):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    return json.dumps(value, ensure_ascii=False)[:60]
+    return message if kind == "missing" else f"{message}, got {shown(error['input'])}"

@@ -202,8 +202,8 @@ class Profile(_Section):
     def _fill(cls, written: Any) -> Any:
         if not isinstance(written, Mapping):
             return written
-        name = str(written.get("name", "unnamed"))
-        return {"target": {}, "component": re.split("[^a-z0-9]", name)[0].upper(), **written}
+        first_word = re.match("[A-Za-z0-9]+", str(written.get("name", "unnamed")))
+        return {"target": {}, "component": first_word[0].upper() if first_word else "UNNAMED", **written}
 
     @model_validator(mode="after")
     def _stays_within_limits(self) -> Self:

@@ -92,21 +92,25 @@ def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
 
 
 def _to_be_taken(profile: "Profile", affordable: int) -> list[_Place]:
-    """Returns the rows of a closed loop.
-
-    The warm-up gets its share of the time in rows; where the measured phase is a number of requests and
-    its time unknown, as many as are measured. Each user can take one at least.
-    """
+    """Returns the rows of a closed loop: those to warm up with, then those to measure."""
     load, users = profile.load, profile.load.users or 1
-    if load.requests is not None:
-        _refuse_above(affordable, profile, load.requests + (users if load.warmup else 0))
-        warm = min(affordable - load.requests, max(users, load.requests))
-        measured = load.requests
-    else:
-        _refuse_above(affordable, profile, 2 * users if load.warmup else users)
-        warm = max(users, int(affordable * load.warmup / (load.warmup + (load.measure or 0))))
-        measured = affordable - warm
-    return [*[("warmup", None)] * (warm if load.warmup else 0), *[("measure", None)] * measured]
+    _refuse_above(affordable, profile, (load.requests or users) + (users if load.warmup else 0))
+    warm = _warm_rows(load, users, affordable)
+    measured = load.requests or affordable - warm
+    return [*[("warmup", None)] * warm, *[("measure", None)] * measured]
+
+
+def _warm_rows(load: "Load", users: int, affordable: int) -> int:
+    """Returns how many rows the warm-up may take, at least one a user: its share of the time.
+
+    Where a number of requests is measured, their time is unknown: as many rows as are measured.
+    """
+    if not load.warmup:
+        return 0
+    if load.measure is None:
+        measured = load.requests or 0
+        return min(affordable - measured, max(users, measured))
+    return max(users, int(affordable * load.warmup / (load.warmup + load.measure)))
 
 
 def _arrivals(load: "Load", seed: int, trial: int) -> Iterator[_Place]:
@@ -129,8 +133,8 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         limits = profile.limits
         raise ProfileError(
             f"{profile.name}: load: needs {needed} or more requests a trial, warm-up included; "
-            f"the limits allow {affordable} (limits.requests {limits.requests} and limits.tokens {limits.tokens}, "
-            "for all trials)"
+            f"the limits of the run (limits.requests {limits.requests}, limits.tokens {limits.tokens}) "
+            f"allow {affordable}"
         )
 
 

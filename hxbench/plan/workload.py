@@ -60,7 +60,7 @@ def salt(seed: int, request_id: str) -> str:
 
 def _file(name_or_path: str) -> tuple[Path, str]:
     path = Path(name_or_path)
-    if path.suffix == ".jsonl" or len(path.parts) != 1:
+    if path.suffix == ".jsonl" or path.name != name_or_path:
         return path, name_or_path
     try:
         return shipped("data", f"prompts/{name_or_path}.jsonl"), f"data/prompts/{name_or_path}.jsonl"
@@ -70,10 +70,10 @@ def _file(name_or_path: str) -> tuple[Path, str]:
 
 def _lines(path: Path, shown: str) -> Iterator[tuple[int, str]]:
     """Yields the lines that are not blank with their numbers, never holding more than one."""
-    if path.is_dir():
-        raise ProfileError(f"{shown}: is a folder, expected a JSONL file")
     number = 0
     try:
+        if path.exists() and not path.is_file():
+            raise ProfileError(f"{shown}: is no regular file, expected JSON lines")
         with path.open(encoding="utf-8-sig") as file:
             while line := file.readline(MAX_LINE + 1):
                 number += 1
@@ -85,6 +85,8 @@ def _lines(path: Path, shown: str) -> Iterator[tuple[int, str]]:
         raise ProfileError(f"{shown}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ProfileError(f"{shown}: is not UTF-8, in line {number + 1} or soon after") from None
+    except ValueError:  # a NUL in the name
+        raise ProfileError("workload.prompts: is no file name") from None
 
 
 def _object(line: str, place: str) -> dict[str, Any]:

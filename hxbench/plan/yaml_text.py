@@ -46,7 +46,7 @@ class Document:
 
 def refusal(place: str, path: tuple[str, ...], message: str) -> ProfileError:
     """Returns the error `place: key.path: message` on one printable line."""
-    text = ": ".join(part for part in (place, ".".join(path), message) if part)
+    text = ": ".join(part for part in (place, ".".join(key[:80] for key in path), message) if part)
     return ProfileError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
@@ -132,7 +132,7 @@ class _Reader:
     def document(self) -> Document:
         start = self._next_document()
         if start is None:
-            self._refuse((), "is empty")
+            raise refusal(self._source, (), "is empty")
         if start.version or start.tags:
             self._refuse((), "directives (%YAML, %TAG) are not allowed")
         value = self._value(next(self._events), ())
