@@ -1,6 +1,7 @@
 """Whatever is written as a profile, the answer is a profile or one line that says what is wrong."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,9 @@ def answer(*arguments: Any, **options: Any) -> Resolved | str:
 def check(found: Resolved | str) -> None:
     if isinstance(found, Resolved):
         assert found.profile == Profile.model_validate(found.document)
+        assert (
+            found.document == yaml_text.loads(json.dumps(found.document, ensure_ascii=False), "again").value
+        )
         assert found.origins
     else:
         assert len(found) < 2000

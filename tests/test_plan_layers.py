@@ -247,7 +247,20 @@ def test_a_pattern_of_checks_that_matches_nothing_is_refused(write):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), 10**19, -(10**400), {1, 2}, b"x", {3: 4}, ["\x00"], "\ud800", {"\x07": 1}],
+    [
+        float("nan"),
+        float("inf"),
+        10**19,
+        -(10**400),
+        1e-5,
+        {1, 2},
+        b"x",
+        {3: 4},
+        ["\x00"],
+        "\ud800",
+        "\uffff",
+        {"\x07": 1},
+    ],
 )
 def test_what_a_profile_cannot_hold_is_refused_in_any_layer(small, value):
     assert refused(small, overrides={"target.extra_body": ({"x": value}, "--set")}).startswith(

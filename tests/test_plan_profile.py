@@ -112,7 +112,7 @@ def test_objectives_keep_their_order_and_null_leaves_one_out():
             {"ttft": {}},
         ),
         ("objectives.ttft.p95: expected a duration such as 500 ms, got 500", {"ttft": {"p95": 500}}),
-        ("objectives.ttft.p95: expected a duration such as 500 ms, got  soon", {"ttft": {"p95": "< soon"}}),
+        ("objectives.ttft.p95: expected a duration such as 500 ms, got soon", {"ttft": {"p95": "< soon"}}),
         ("objectives.ttft.p95: expected a limit such as 500 ms", {"ttft": {"p95": True}}),
         ("objectives.ttft.p95.below: expected a limit such as 500 ms", {"ttft": {"p95": {"below": ["1 s"]}}}),
         ("objectives.ttft.p95: ttft takes a limit with <= or <, got >=", {"ttft": {"p95": ">= 1 s"}}),
@@ -419,3 +419,8 @@ def test_the_default_can_decide_an_error_rate_below_one_percent():
     assert given.load.requests >= 368  # the upper Clopper-Pearson bound of 0 in 368 is below 1 %
     assert ("error_rate", "share", "<", 0.01) in limits_of(given)
     assert {"empty_prompt", "broken_json", "negative_max_tokens", "above_context"} == set(given.declares)
+
+
+def test_an_open_loop_needs_its_kind_of_arrivals():
+    expected = "load.arrivals: required by loop: open"
+    assert expected == refused("load", {"rate": 1, "arrivals": None})

@@ -1,15 +1,17 @@
-"""Refuses values that no layer of a profile may hold, whatever its key: secrets, control characters, NaN.
+"""Refuses what no layer of a profile may hold, whatever its key: secrets, control characters, NaN.
 
-Runs before anything else looks at a value, so that no message ever repeats a secret.
+Runs before anything else looks at a value, so that no message ever repeats a secret. What it lets pass can
+be written down as strict YAML and read again: hence no number that Python writes with an exponent.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-from hxbench.plan.yaml_text import MAX_DEPTH, refusal
+from hxbench.plan.messages import refusal
+from hxbench.plan.yaml_text import MAX_DEPTH
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 # How keys of known services begin, JSON Web Tokens, and addresses that carry one.
 _SECRET = re.compile(
     r"(?<![A-Za-z0-9])(sk-\w|(hf|gsk|xai|gh[pousr]|github_pat|AIza|AKIA)[-_]?[A-Za-z0-9]{12}|eyJ[\w-]+\.)"
@@ -47,8 +49,8 @@ def _problem(value: Any) -> str | None:
         return None
     if not isinstance(value, int | float):
         return f"expected a value that YAML can hold, got {type(value).__name__}"
-    if not abs(value) <= _LARGEST:  # neither is NaN
-        return "expected a finite number of at most 18 digits"
+    if not abs(value) <= _LARGEST or "e" in repr(value):  # NaN is not <= either
+        return "expected a finite number of at most 18 digits, and none between 0 and 0.0001"
     return None
 
 

@@ -1,6 +1,5 @@
 """The kinds of values a profile holds, each with its reader, its writer and its JSON Schema."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,16 +11,10 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 
 from hxbench import units
 from hxbench.plan import objectives
+from hxbench.plan.messages import shown
 
 EMBEDDED = "embedded"
 _DAY = 86_400.0
-
-
-def shown(value: Any) -> str:
-    """Returns what a message says it got: short, on one line, as it would be written."""
-    if isinstance(value, dict | list | tuple):
-        return "a mapping" if isinstance(value, dict) else "a list"
-    return json.dumps(value, ensure_ascii=False)[:60]
 
 
 def broken(path: Iterable[str], message: str) -> ValidationError:

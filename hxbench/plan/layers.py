@@ -13,10 +13,8 @@ from hxbench import canonical_json
 from hxbench.errors import ProfileError
 from hxbench.plan import catalogue, yaml_text
 from hxbench.plan.admissible import check
-from hxbench.plan.fields import shown
-from hxbench.plan.objectives import suggestion
+from hxbench.plan.messages import refusal, shown, suggestion
 from hxbench.plan.profile import Profile, known_keys, takes_text
-from hxbench.plan.yaml_text import refusal
 from hxbench.shipped import shipped, shipped_names
 
 PREFIX = "HXBENCH_"

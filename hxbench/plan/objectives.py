@@ -1,11 +1,11 @@
 """Objectives: the limits a run must hold, as they are written in a profile and as the gates read them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Literal
 
 from hxbench import units
+from hxbench.plan.messages import suggestion
 
 Comparator = Literal["<", "<=", ">", ">="]
 LATENCIES = ("ttft", "ttft_dispatch", "ttfb", "ttfo", "connect", "itl", "tpot", "e2e")
@@ -84,12 +84,6 @@ def json_schema() -> dict[str, Any]:
     return {"type": "object", "additionalProperties": False, "properties": dict(map(_schema, METRICS))}
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Returns `did you mean Y` for a name close to a known one, else `expected one of ...`."""
-    near = get_close_matches(name, known, n=1)
-    return f"did you mean {near[0]}" if near else f"expected one of {', '.join(known)}"
-
-
 def _schema(name: str) -> tuple[str, dict[str, Any]]:
     metric = METRICS[name]
     quantity = {"type": ["string", "number"]}
@@ -152,10 +146,10 @@ def _comparison(metric: _Metric, written: Any, path: tuple[str, ...]) -> tuple[C
             )
         [(word, quantity)] = written.items()
         return WORDS[word], _quantity(quantity, (*path, word))
-    text = str(_quantity(written, path))
+    text = str(_quantity(written, path)).strip()
     for sign in _LONGEST_FIRST:
         if text.startswith(sign):
-            return sign, text.removeprefix(sign)
+            return sign, text.removeprefix(sign).strip()
     return metric.comparators[0], text
 
 

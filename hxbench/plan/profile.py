@@ -30,14 +30,19 @@ from hxbench.plan.fields import (
     VariableName,
     broken,
 )
-from hxbench.plan.objectives import Objective
 
-__all__ = ["EMBEDDED", "Objective", "Profile", "json_schema", "known_keys"]
+__all__ = [
+    "EMBEDDED", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile", "Ready",
+    "Target", "Workload", "json_schema", "known_keys", "takes_text",
+]  # fmt: skip
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
 BadInput = Literal["empty_prompt", "broken_json", "negative_max_tokens", "above_context"]
 HttpStatus = Annotated[int, Field(ge=100, le=599)]
 
+# What each loop needs and what has no place in it.
+_OPEN = (("rate", "arrivals"), ("users",))
+_CLOSED = (("users",), ("rate", "arrivals"))
 # A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
 _TWO_TRIALS = "two trials are refused: the t factor makes them worth less than one; take 1, or 3 and more"
 
@@ -97,7 +102,7 @@ class Workload(_Section):
 
 class Load(_Section):
     loop: Literal["closed", "open"] = "closed"
-    """closed: each user waits for its answer; open: they come when due; open when only a rate is given."""
+    """closed: each user waits for its answer; open: requests come when due. open when a rate is given."""
     users: Annotated[int, Field(ge=1, le=10**5)] | None = None
     """Closed loop only; 1 when not given."""
     rate: Rate | None = None
@@ -124,9 +129,7 @@ class Load(_Section):
 
     @model_validator(mode="after")
     def _has_one_loop(self) -> Self:
-        needed, foreign = (
-            (("rate",), ("users",)) if self.loop == "open" else (("users",), ("rate", "arrivals"))
-        )
+        needed, foreign = _OPEN if self.loop == "open" else _CLOSED
         for key in foreign:
             if getattr(self, key) is not None:
                 raise broken((key,), f"has no place in a load with loop: {self.loop}; set it to null")
@@ -146,11 +149,11 @@ class Load(_Section):
 
 class Limits(_Section):
     total: Duration = _said("60 s")
-    """A request may last so long in all,"""
+    """How long a request may last in all."""
     first_token: Duration = _said("30 s")
-    """until its first token,"""
+    """How long until its first token."""
     stall: Duration = _said("10 s")
-    """and between two tokens."""
+    """How long between two tokens."""
     requests: Count = 5000
     """Requests a run may send, warm-up and all trials included."""
     tokens: Annotated[int, Field(ge=1, le=10**12)] = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from hxbench.errors import ProfileError
+from hxbench.plan.messages import refusal
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 20
@@ -42,12 +42,6 @@ class Document:
 
     value: Any
     lines: dict[tuple[str, ...], int]
-
-
-def refusal(place: str, path: tuple[str, ...], message: str) -> ProfileError:
-    """Returns the error `place: key.path: message` on one printable line."""
-    text = ": ".join(part for part in (place, ".".join(key[:80] for key in path), message) if part)
-    return ProfileError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
 
 
 def load(path: Path, source: str) -> Document:
