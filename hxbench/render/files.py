@@ -1,0 +1,50 @@
+"""Files that are whole or not there, and notebooks that are notebooks."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from hxbench.errors import DirectoryError, InputError
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file under another name, makes it durable, and gives it its name.
+
+    Raises: DirectoryError when the folder cannot be written.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise DirectoryError(f"{path}: cannot be written: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise DirectoryError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def read_notebook(path: Path) -> Any:
+    """Returns a notebook file as nbformat's node, version 4.
+
+    Raises: InputError when it is not a notebook.
+    """
+    read: Any = nbformat.read
+    try:
+        return read(path, as_version=4)
+    except (OSError, ValueError, nbformat.ValidationError) as error:
+        raise InputError(f"{path}: not a notebook: {str(error).splitlines()[0]}") from None
+
+
+def write_notebook(path: Path, notebook: Any) -> None:
+    """Writes a notebook; it appears whole or not at all."""
+    text: Any = nbformat.writes
+    write_whole(path, f"{text(notebook)}\n")

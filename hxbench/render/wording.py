@@ -1,0 +1,115 @@
+"""Parts of a certificate as the words and numbers a reader sees; pages, tables and cards share them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hxbench import units
+
+Part = Mapping[str, Any]
+
+_METRICS = {
+    "ttft": "Time to first token",
+    "ttft_dispatch": "Time to first token, from sending",
+    "ttfb": "Time to first byte",
+    "ttfo": "Time to first output",
+    "connect": "Time to connect",
+    "itl": "Time between tokens",
+    "tpot": "Time per output token",
+    "e2e": "Time to last token",
+    "error_rate": "Error rate",
+    "goodput": "Goodput",
+    "throughput_tokens": "Output throughput",
+    "throughput_requests": "Request throughput",
+    "memory": "Server memory",
+    "cpu": "Server processor",
+}
+_STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
+_EXCHANGES = {
+    "ready": "Ready in time",
+    "health": "Health probe",
+    "models": "The model asked for",
+    "empty_prompt": "Empty prompt",
+    "broken_json": "Broken JSON",
+    "negative_max_tokens": "Negative token limit",
+    "above_context": "Prompt above the context",
+    "health_after": "Healthy afterwards",
+}
+COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
+
+
+def gate(verdict: Part) -> str:
+    """Returns what a verdict is about: `Time to first token, p95`, `Health probe`."""
+    metric, statistic = verdict["metric"], verdict["statistic"] or ""
+    if metric is None:
+        return _exchange(str(verdict["id"]))
+    return ", ".join(
+        part for part in (_METRICS.get(metric, metric), _STATISTICS.get(statistic, statistic)) if part
+    )
+
+
+def _exchange(name: str) -> str:
+    kind, _, rest = name.partition(":")
+    return f"Answer to {rest}" if kind == "answer" and rest else _EXCHANGES.get(name, name)
+
+
+def amount(value: float | None, unit: str | None) -> str:
+    """Returns a value in its unit; a dash when there is none."""
+    return units.number(value) if unit is None else units.value(value, unit)
+
+
+def measured(verdict: Part) -> str:
+    """Returns the estimate of a verdict."""
+    return amount(verdict["estimate"], verdict["unit"])
+
+
+def limit(verdict: Part) -> str:
+    """Returns the limit of a verdict with its comparison: `≤ 500 ms`."""
+    return bound(verdict["comparator"], verdict["limit"], verdict["unit"])
+
+
+def bound(comparator: str | None, value: float | None, unit: str | None) -> str:
+    """Returns a limit as text: `≤ 500 ms`."""
+    if comparator is None or value is None:
+        return units.ABSENT
+    return f"{COMPARATORS[comparator]} {amount(value, unit)}"
+
+
+def interval(verdict: Part) -> str:
+    """Returns the interval that decided: `98.2 to 131 ms`; an open end is said."""
+    low, high = verdict["interval"]
+    if low is None and high is None:
+        return units.ABSENT
+    if high is None:
+        return f"{amount(low, verdict['unit'])} or more"
+    if low is None:
+        return f"{amount(high, verdict['unit'])} or less"
+    first, last = amount(low, verdict["unit"]), amount(high, verdict["unit"])
+    unit = last.rpartition(" ")[2]
+    return f"{first if unit.isdigit() else first.removesuffix(f' {unit}')} to {last}"
+
+
+def confidence(verdict: Part) -> str:
+    """Returns the confidence of the bound that decided: `97.5 %`."""
+    return units.share(verdict["confidence"])
+
+
+def counts(certificate: Part) -> str:
+    """Returns the counts of verdicts as a line: `9 passed, 1 inconclusive`."""
+    found = [f"{units.count(number)} {name}" for name, number in certificate["counts"].items() if number]
+    return ", ".join(found) or "nothing was checked"
+
+
+def short_hash(sha256: str | None) -> str:
+    """Returns the first twelve digits of a hash."""
+    return units.ABSENT if not sha256 else sha256[:12]
+
+
+def plain(value: Any) -> str:
+    """Returns any value of a document as text: lists and mappings in one line, null as a dash."""
+    if value is None:
+        return units.ABSENT
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value)) or units.ABSENT
+    return str(value)

@@ -1,0 +1,261 @@
+"""A notebook as one page: what it holds, in which order, and what it refuses."""
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+from html import unescape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import notebooks_by_hand as by_hand
+import plotly
+import pytest
+from hostile import PAYLOADS
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from hxbench.errors import DirectoryError, InputError
+from hxbench.render.exporter import Exporter, page, write_page
+from hxbench.render.plot_data import TABLE_ROWS, TRACE_TYPES, plot
+from hxbench.render.template import asset, plotly_bundle, plotly_packed, policy
+
+ASSETS = files("hxbench.render") / "assets"
+
+
+def embedded_scripts(html: str) -> list[str]:
+    """Returns the scripts of a page that a browser runs."""
+    return re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+
+
+def test_the_bundle_is_the_plotly_of_python() -> None:
+    ours = re.search(r"plotly\.js \(cartesian - minified\) v([0-9.]+)", plotly_bundle())
+    theirs = re.search(rb"plotly\.js v([0-9.]+)", (files(plotly) / "package_data/plotly.min.js").read_bytes())
+    assert ours is not None
+    assert theirs is not None
+    assert theirs[1].decode() == ours[1]
+
+
+def test_the_bundle_is_the_file_that_the_notice_names() -> None:
+    packed = (ASSETS / "plotly-cartesian.min.js.gz").read_bytes()
+    assert (
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00" == packed[:8]
+    )  # no name, no time: the same bytes from the same file
+    assert hashlib.sha256(gzip.decompress(packed)).hexdigest() in (ASSETS / "README.md").read_text()
+
+
+def test_the_bundle_draws_the_trace_types_that_are_let_through() -> None:
+    assert set(re.findall(r'moduleType:"trace",name:"([a-z0-9]+)"', plotly_bundle())) == TRACE_TYPES
+
+
+def test_a_page_with_figures_is_below_a_megabyte() -> None:
+    assert 1_000_000 > len(page(by_hand.after_run(by_hand.figure())).encode())
+
+
+def test_the_same_notebook_gives_the_same_bytes() -> None:
+    assert page(by_hand.after_run(by_hand.figure())) == page(by_hand.after_run(by_hand.figure()))
+
+
+def test_only_the_scripts_of_the_page_may_run() -> None:
+    html = page(by_hand.after_run(by_hand.figure()))
+    (loader,) = embedded_scripts(html)
+    hashes = [
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in (loader, plotly_bundle())
+    ]
+    assert f"script-src {' '.join(hashes)};" in unescape(html)
+    assert policy(loader, plotly_bundle()) in unescape(html)
+
+
+def test_a_page_without_figures_has_no_script_and_lets_none_run() -> None:
+    html = page(by_hand.after_run(by_hand.shown({"text/plain": "7"})))
+    assert [] == embedded_scripts(html)
+    assert "script-src &#39;none&#39;" in html
+
+
+def test_nothing_in_a_page_points_outside_it() -> None:
+    html = page(by_hand.after_run(by_hand.figure())).replace(plotly_packed(), "")
+    assert [] == re.findall(r"(?:src|href|url\()=?\s*[\"']?(?:https?:)?//", html)
+
+
+def test_the_verdict_stands_on_top() -> None:
+    html = page(by_hand.after_run(prose="# Speed of x\n\nProse."))
+    assert html.index("CERTIFIED") < html.index("All 9 required cases passed.") < html.index("Prose.")
+    assert ["Speed of x"] == re.findall(r"<h1>(.*?)</h1>", html)
+
+
+def test_a_notebook_without_a_heading_is_called_by_its_name() -> None:
+    assert "<h1>x.ipynb</h1>" in page(by_hand.after_run(prose="Prose."), name="x.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (lambda cells: cells.pop(), "it shows no result"),
+        (lambda cells: cells[1].update(execution_count=None), "code cell 1 never ran to its end"),
+        (
+            lambda cells: cells[1].outputs.append(new_output("error", ename="ValueError", evalue="no\nmore")),
+            "code cell 1 ended in ValueError: no",
+        ),
+        (
+            lambda cells: cells[1].outputs.append(new_output("error", ename="KeyboardInterrupt", evalue="")),
+            "code cell 1 ended in KeyboardInterrupt",
+        ),
+    ],
+    ids=["no result", "never ran", "failed", "interrupted"],
+)
+def test_a_partial_notebook_says_so_instead_of_its_verdict(fault: Any, reason: str) -> None:
+    notebook = by_hand.after_run()
+    fault(notebook.cells)
+    html = page(notebook)
+    assert f"This notebook proves nothing: {reason}." in html
+    assert '<p class="word">INCOMPLETE</p>' in html
+    assert '<p class="word">CERTIFIED</p>' not in html
+
+
+def test_an_empty_code_cell_is_no_gap() -> None:
+    notebook = by_hand.after_run()
+    notebook.cells.append(new_code_cell(""))
+    assert '<p class="word">CERTIFIED</p>' in page(notebook)
+
+
+def test_a_status_that_nobody_knows_does_not_look_good() -> None:
+    html = page(by_hand.after_run(result={"status": "SPLENDID"}))
+    assert '<div class="status unsure">' in html
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_foreign_text_stays_text_wherever_it_comes_out(payload: str) -> None:
+    notebook = by_hand.after_run(
+        by_hand.shown({"text/plain": payload}),
+        by_hand.shown({"text/html": payload}),
+        by_hand.shown({"text/markdown": payload}),
+        new_output("stream", name="stdout", text=payload),
+        new_output("stream", name="stderr", text=payload),
+        by_hand.figure(name=payload),
+        prose=f"# {payload}",
+        result={"status": payload, "status_reason": payload, "run": payload, "model": payload},
+    )
+    notebook.cells.append(new_code_cell(payload, execution_count=3))
+    notebook.cells.append(nbformat.v4.new_raw_cell(payload))
+    html = page(notebook, name=payload)
+    assert [asset("page.js")] == embedded_scripts(html)
+    assert not re.search(r"<(?:img|iframe|svg|math|link|base|form|object|embed|video|body on)", html)
+    assert not set(re.findall(r"[\u202a-\u202e\u2066-\u2069\x00\x1b]", html))
+
+
+def test_a_failed_cell_shows_its_error_first_and_the_traceback_in_a_fold() -> None:
+    error = new_output(
+        "error", ename="ValueError", evalue="<b>", traceback=["\x1b[31mline 1\x1b[0m", "line 2"]
+    )
+    html = page(by_hand.after_run(error))
+    assert "<pre>ValueError: &lt;b&gt;</pre>" in html
+    assert "<details><summary>Traceback</summary><pre>line 1\nline 2</pre></details>" in html
+
+
+def test_scripts_among_the_outputs_are_left_out() -> None:
+    output = by_hand.shown({"application/javascript": "window.owned = 1"})
+    assert "window.owned" not in page(by_hand.after_run(output))
+
+
+def test_an_image_is_shown_and_a_broken_one_is_not() -> None:
+    assert 'src="data:image/png;base64,aGk="' in page(
+        by_hand.after_run(by_hand.shown({"image/png": "aGk=\n"}))
+    )
+    html = page(by_hand.after_run(by_hand.shown({"image/png": '"><b>', "text/plain": "an image"})))
+    assert "<pre>an image</pre>" in html
+
+
+def test_an_enormous_table_is_shown_as_text() -> None:
+    html = page(by_hand.after_run(by_hand.shown({"text/html": "<b>" * 100_000, "text/plain": "a table"})))
+    assert "<pre>a table</pre>" in html
+
+
+def test_what_papermill_puts_on_top_of_a_failed_notebook_is_left_out() -> None:
+    notebook = by_hand.after_run()
+    marker = new_markdown_cell("<span>An Exception</span>", metadata={"tags": ["papermill-error-cell-tag"]})
+    notebook.cells.insert(0, marker)
+    assert "An Exception" not in page(notebook)
+
+
+def test_the_code_is_folded() -> None:
+    assert "<summary>Code</summary><pre><code>show()</code></pre>" in page(by_hand.after_run())
+
+
+def test_a_figure_has_its_title_and_its_data_beside_it_for_readers_without_scripts() -> None:
+    html = page(by_hand.after_run(by_hand.figure()))
+    assert "<figcaption>A figure<small>of three points</small></figcaption>" in html
+    assert "<caption>speed</caption>" in html
+    assert ["<tr><td>1</td><td>4</td></tr>"] == re.findall(r"<tr><td>1</td>.*</tr>", html)
+
+
+def test_the_data_of_a_figure_cannot_end_its_script_element() -> None:
+    made = plot({"data": [{"name": "</script>"}], "layout": {}}, "here")
+    assert "<" not in made.json
+    assert "</script>" == json.loads(made.json)["data"][0]["name"]
+
+
+def test_typed_arrays_are_read_into_the_table() -> None:
+    packed = {"dtype": "f4", "bdata": base64.b64encode(bytes.fromhex("0000803f000000400000c07f")).decode()}
+    (table,) = plot({"data": [{"x": packed, "y": [1, None]}], "layout": {}}, "here").tables
+    assert [("1", "1"), ("2", "–"), ("–", "–")] == table.rows
+
+
+def test_a_long_trace_is_thinned_in_the_table_and_says_so() -> None:
+    (table,) = plot({"data": [{"x": list(range(100)), "y": list(range(100))}]}, "here").tables
+    assert (34, 66) == (len(table.rows), table.left_out)
+    assert len(table.rows) <= TABLE_ROWS
+
+
+def test_the_columns_of_the_table_are_the_titles_of_the_axes() -> None:
+    layout = {
+        "xaxis": {"matches": "x2"},
+        "xaxis2": {"title": {"text": "Seconds"}},
+        "yaxis": {"title": "Cores"},
+    }
+    (table,) = plot({"data": [{"x": [1], "y": [1], "xaxis": "x", "yaxis": "y"}], "layout": layout}, "").tables
+    assert ("Seconds", "Cores") == table.columns
+
+
+def test_a_figure_of_senseless_height_gets_the_usual_one() -> None:
+    assert 450 == plot({"data": [], "layout": {"height": "1px; color: red"}}, "").height
+
+
+def test_a_trace_the_page_cannot_draw_is_an_error() -> None:
+    with pytest.raises(
+        InputError, match=r"^n\.ipynb: cell 1: trace type: the page draws bar, .*; got scatter3d$"
+    ):
+        page(by_hand.after_run(by_hand.figure(type="scatter3d")), name="n.ipynb")
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    notebook = tmp_path / "n.ipynb"
+    nbformat.write(by_hand.after_run(), notebook)
+    write_page(notebook, tmp_path / "n.html")
+    assert (tmp_path / "n.html").read_text().startswith("<!doctype html>")
+    with pytest.raises(
+        DirectoryError, match=r"nowhere/n\.html: cannot be written: No such file or directory"
+    ):
+        write_page(notebook, tmp_path / "nowhere" / "n.html")
+    assert ["n.html", "n.ipynb"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_a_file_that_is_no_notebook_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "n.ipynb").write_text("{")
+    with pytest.raises(InputError, match=r"n\.ipynb: not a notebook: "):
+        write_page(tmp_path / "n.ipynb", tmp_path / "n.html")
+
+
+def test_nbconvert_and_jupyterlab_know_the_exporter(repository: Path) -> None:
+    html, resources = Exporter().from_notebook_node(by_hand.after_run(), {"metadata": {"name": "n"}})
+    assert (".html", "text/html") == (resources["output_extension"], Exporter.output_mimetype)
+    assert html.startswith("<!doctype html>")
+    assert 'hxbench = "hxbench.render.exporter:Exporter"' in (repository / "pyproject.toml").read_text()
+
+
+def test_a_notebook_of_code_alone_is_called_by_its_name() -> None:
+    notebook = by_hand.after_run()
+    del notebook.cells[0]
+    assert "<h1>x.ipynb</h1>" in page(notebook, name="x.ipynb")
