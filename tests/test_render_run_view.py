@@ -1,0 +1,144 @@
+"""What a Run shows of itself, from records and a certificate made by hand."""
+
+import pytest
+from certificates_by_hand import certificate, verdict
+from hostile import PAYLOADS
+from records_by_hand import changed, frame, records
+
+from hxbench.render.completeness import RESULT_MIME
+from hxbench.render.run_view import (
+    Figures,
+    Frames,
+    Result,
+    card_html,
+    card_text,
+    ledger_table,
+    spans,
+    verdict_table,
+)
+from hxbench.render.status import looks
+
+OBJECTIVES = {
+    "ttft": {"p95": "500 ms", "mean": "< 2 s"},
+    "throughput_tokens": {"at_least": 40},
+    "memory": "<= 90 GB",
+    "cpu": {"mean": "8 cores"},
+}
+
+
+@pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "slowest"])
+def test_every_figure_has_a_frame_of_the_same_name(name: str) -> None:
+    run = records(requests=30, profile={"objectives": OBJECTIVES})
+    assert getattr(Figures(run), name)().data
+    assert len(getattr(Frames(run), name)())
+
+
+def test_the_frame_of_a_latency_holds_the_requests_that_count_and_no_value_for_a_failed_one() -> None:
+    shown = Frames(records(requests=5, warmup=2, ttft_s=0.25, failed=(1,))).ttft()
+    assert ["request_id", "trial", "outcome", "ttft_s"] == list(shown.columns)
+    assert [0.25, None, 0.25, 0.25, 0.25] == [None if value != value else value for value in shown["ttft_s"]]
+
+
+def test_limits_are_drawn_as_the_profile_states_them() -> None:
+    made = Figures(records(requests=30, profile={"objectives": OBJECTIVES})).ttft()
+    assert ["limit p95 ≤ 500 ms", "limit mean &lt; 2 s"] == [note.text for note in made.layout.annotations]
+
+
+def test_phases_are_counted_from_the_start_of_the_measured_one() -> None:
+    run = records(requests=10, warmup=4, ttft_s=1.0, gap_s=0.0)
+    assert [("warmup", -4.0), ("measure", 0.0), ("drain", 10.0)] == [
+        (span.name, pytest.approx(span.start_s, abs=0.02)) for span in spans(run)
+    ]
+
+
+def test_a_run_that_never_came_to_measure_has_no_phases_to_shade() -> None:
+    run = records(requests=3)
+    empty = changed(run, "phases", phase=["warmup"] * len(run.phases))
+    assert [] == spans(empty)
+
+
+def test_a_remote_server_has_no_resources_to_draw() -> None:
+    run = records(requests=3)
+    remote = changed(run, "series", source=["scrape"] * len(run.series))
+    assert "Not sampled" in Figures(remote).resources().layout.title.subtitle.text
+    assert frame("series", {}).empty
+
+
+def test_the_profile_and_the_facts_are_tables_of_one_row_a_value() -> None:
+    shown = Frames(records(requests=3))
+    settings = dict(shown.profile().itertuples(index=False))
+    facts = dict(shown.facts().itertuples(index=False))
+    assert "closed" == settings["load.loop"]
+    assert "2" == facts["host.cores"]
+
+
+def test_what_did_not_pass_stands_first_in_the_verdict_table() -> None:
+    table = verdict_table(certificate())
+    assert ["✕ FAIL", "? INCONCLUSIVE", "✓ PASS"] == table["Verdict"].tolist()[:3]
+    row = table[table["What"] == "Time to first token, p95"].iloc[0]
+    assert ["128 ms", "121 to 139 ms", "≤ 500 ms", "400"] == row[
+        ["Measured", "Interval", "Limit", "n"]
+    ].tolist()
+
+
+def test_the_tables_show_long_reasons_whole_and_as_text() -> None:
+    long = "<b>" + "because " * 40
+    html = verdict_table(certificate(verdicts=[verdict("ttft.p95", "PASS", reason=long)]))._repr_html_()
+    assert "&lt;b&gt;" + "because " * 39 in html
+
+
+def test_a_part_of_a_table_is_a_plain_frame() -> None:
+    part = verdict_table(certificate()).head(1)
+    assert "DataFrame" == type(part).__name__
+
+
+def test_the_ledger_is_a_table_in_its_own_order() -> None:
+    table = ledger_table(certificate())
+    assert [("ok", "400 µs"), ("broken", "14 %"), ("unknown", "–")] == list(
+        table[["State", "Measured"]].itertuples(index=False, name=None)
+    )
+
+
+def test_an_empty_certificate_has_empty_tables() -> None:
+    empty = certificate(verdicts=[], ledger=[])
+    assert (0, 0) == (len(verdict_table(empty)), len(ledger_table(empty)))
+    assert "FAILED" in card_text(empty)
+
+
+def test_the_card_for_a_terminal_names_status_reason_checks_and_run() -> None:
+    lines = card_text(certificate()).splitlines()
+    assert "✕ FAILED  smollm2-135m, level 1" == lines[0]
+    assert "1 of 10 checks failed: e2e.mean." == lines[1]
+    assert "  ✕ FAIL          Time to last token, mean  2.31 s      2.28 to 2.35 s      ≤ 2 s" == lines[2]
+    assert "run 20260102T030405Z-smollm2-135m-a1b2" == lines[-1]
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_the_card_for_a_notebook_escapes_whatever_it_quotes(payload: str) -> None:
+    quoting = certificate(
+        status=payload,
+        status_reason=payload,
+        run=payload,
+        target=certificate()["target"] | {"model": payload},
+        verdicts=[verdict(payload, payload, metric=None, unit=None)],
+    )
+    html = card_html(quoting).partition("</style>")[2]
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "href=" not in html.replace("href=&", "")
+
+
+def test_the_result_carries_the_status_in_its_own_type_and_as_a_line() -> None:
+    shown = Result(certificate())._repr_mimebundle_()
+    assert ("FAILED", 1, "smollm2-135m") == tuple(
+        shown[RESULT_MIME][key] for key in ("status", "level", "model")
+    )
+    assert {"passed": 7, "failed": 1, "inconclusive": 1, "skipped": 1} == shown[RESULT_MIME]["counts"]
+    assert shown["text/plain"].startswith("FAILED: 1 of 10 checks failed: e2e.mean.")
+
+
+def test_an_unknown_word_never_looks_good() -> None:
+    assert "unsure" == looks("FINE").style
+    assert ["good", "unsure", "bad", "bad"] == [
+        looks(word).style for word in ("CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE")
+    ]
