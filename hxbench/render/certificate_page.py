@@ -1,0 +1,143 @@
+"""certificate.html: one page without any script that a reviewer reads first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hxbench import units
+from hxbench.render import wording
+from hxbench.render.interval_plot import bar
+from hxbench.render.status import looks
+from hxbench.render.template import policy, render
+
+Pairs = list[tuple[str, str]]
+
+_STATES = {"ok": ("good", "✓"), "broken": ("bad", "✕"), "unknown": ("unsure", "?")}
+_WOULD = {"flatters": "flatter the server", "harms": "harm the server", "both": "err either way"}
+_UNITS = {"_bytes": "B", "_s": "s"}  # endings of keys in facts and measurement
+
+
+def page(
+    certificate: Mapping[str, Any], facts: Mapping[str, Any], pages: Sequence[tuple[str, str]] = ()
+) -> str:
+    """Returns the page; `pages` are links (name, address beside it) to the notebooks' pages.
+
+    The same certificate and facts give the same bytes.
+    """
+    checks = [_check(verdict, number) for number, verdict in enumerate(certificate["verdicts"], start=1)]
+    return render(
+        "certificate.html.j2",
+        c=certificate,
+        look=looks(certificate["status"]),
+        looks=looks,
+        head=_head(certificate, facts),
+        checks=checks,
+        gates=[check for check in checks if check["metric"] is not None],
+        failed=[check for check in checks if check["verdict"] == "FAIL"],
+        open=[check for check in checks if check["verdict"] not in ("PASS", "FAIL")],
+        not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] is None],
+        anchors={check["id"]: check["anchor"] for check in checks},
+        ledger=[_ledger_row(entry) for entry in certificate["ledger"]],
+        trust=_trust(certificate["ledger"]),
+        measurement=list(_pairs(certificate["measurement"])),
+        declarations=[(_words(name), f"status {code}") for name, code in certificate["declarations"].items()],
+        details=_details(facts),
+        pages=pages,
+        policy=policy(),
+    )
+
+
+def _head(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> Pairs:
+    target, profile = certificate["target"], certificate["profile"]
+    score = certificate["score"]
+    return [
+        ("Model the server loaded", target["loaded_model"] or "not known"),
+        ("Server", " ".join(part for part in (target["server"], target["build"]) if part)),
+        ("Measured on", _machine(facts.get("host", {}))),
+        ("When", str(certificate["created"])),
+        ("Profile", f"{profile['name']}, SHA-256 {wording.short_hash(profile['sha256'])}"),
+        ("Checks", wording.counts(certificate)),
+        ("Score", units.ABSENT if score is None else f"{units.number(score)} of 100"),
+        ("Run", str(certificate["run"])),
+    ]
+
+
+def _machine(host: Mapping[str, Any]) -> str:
+    cores = host.get("cores")
+    parts = [host.get("cpu_model"), f"{units.count(cores)} cores" if cores is not None else None]
+    parts += [units.size(host["memory_bytes"])] if host.get("memory_bytes") is not None else []
+    return ", ".join(str(part) for part in (*parts, host.get("system")) if part) or units.ABSENT
+
+
+def _check(verdict: Mapping[str, Any], number: int) -> dict[str, Any]:
+    return {
+        **verdict,
+        "anchor": f"check-{number}",
+        "name": wording.gate(verdict),
+        "reason": str(verdict["reason"]).rstrip("."),
+        "measured": wording.measured(verdict),
+        "interval": wording.interval(verdict),
+        "limit": wording.limit(verdict),
+        "bar": bar(verdict),
+        "facts": [pair for pair in _basis(verdict) if pair[1] not in ("", units.ABSENT)],
+    }
+
+
+def _basis(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields what leads from a claim to its number, interval, n, method and raw file."""
+    if verdict["metric"] is not None:
+        yield "Measured", wording.measured(verdict)
+        yield "Interval", wording.interval(verdict)
+        yield "Limit", wording.limit(verdict)
+        yield "Confidence of the deciding bound", wording.confidence(verdict)
+        yield "n, and what it is worth", f"{units.count(verdict['n'])}, {units.number(verdict['n_eff'])}"
+    yield "Method", verdict["method"]
+    yield "Ledger", ", ".join(verdict["ledger"])
+    yield "Raw data", ", ".join(verdict["records"])
+    yield "Case", verdict["case"]
+    yield "Requirement", verdict["requirement"]
+
+
+def _ledger_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    style, symbol = _STATES.get(entry["state"], _STATES["unknown"])
+    return {
+        **entry,
+        "style": style,
+        "symbol": symbol,
+        "measured": wording.amount(entry["value"], entry["unit"]),
+        "limit": wording.amount(entry["limit"], entry["unit"]),
+        "would": _WOULD.get(entry["direction"], entry["direction"]),
+    }
+
+
+def _trust(ledger: Sequence[Mapping[str, Any]]) -> str:
+    def number(state: str) -> int:
+        return sum(entry["state"] == state for entry in ledger)
+
+    if not ledger:
+        return "No threat to the measurement was looked at."
+    text = f"Of {len(ledger)} threats to the measurement, {number('ok')} stayed within their limits"
+    broken, unknown = number("broken"), number("unknown")
+    if broken:
+        text += f", {broken} did not and took away the verdicts they could have turned"
+    return text + (f", {unknown} could not be measured." if unknown else ".")
+
+
+def _details(facts: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
+    """Returns the facts as one list a topic; single facts stand first."""
+    single = {key: value for key, value in facts.items() if not isinstance(value, Mapping)}
+    topics = [("Run", single), *((key, value) for key, value in facts.items() if isinstance(value, Mapping))]
+    return [(_words(name), list(_pairs(values))) for name, values in topics if values]
+
+
+def _pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        unit = next((suffix for suffix in _UNITS if key.endswith(suffix)), None)
+        if unit is not None and isinstance(value, int | float):
+            yield _words(key.removesuffix(unit)), wording.amount(value, _UNITS[unit])
+        else:
+            yield _words(key), wording.plain(value)
+
+
+def _words(key: str) -> str:
+    text = key.replace("_", " ").strip()
+    return text[:1].upper() + text[1:].replace("sha256", "SHA-256").replace(" utc", " (UTC)")

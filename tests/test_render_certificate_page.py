@@ -1,0 +1,217 @@
+"""The certificate's page: from any claim to its number, its interval, its method and its file."""
+
+import re
+from html import unescape
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from certificates_by_hand import catalogue, certificate, verdict, verdicts
+from hostile import PAYLOADS
+from records_by_hand import facts
+
+from hxbench.render import wording
+from hxbench.render.certificate_page import page
+from hxbench.render.interval_plot import Bar, bar
+
+FACTS = facts("smollm2-135m")
+
+
+def text(html: str) -> str:
+    """Returns what a reader sees, in one line."""
+    body = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def gate(**more: Any) -> dict[str, Any]:
+    return verdict("ttft.p95", "PASS", **({"estimate": 0.25, "interval": [0.2, 0.3], "limit": 0.5} | more))
+
+
+def test_the_first_screen_says_what_was_certified_and_how_it_ended() -> None:
+    shown = text(page(certificate(), FACTS))
+    top = shown[: shown.index("The numbers that carry it")]
+    for part in (
+        "hxbench certificate · level 1",
+        "smollm2-135m",
+        "✕ FAILED 1 of 10 checks failed: e2e.mean.",
+        "Server embedded b11549",
+        "Measured on an imaginary one, 2 cores, 8 GB, Linux",
+        "When 2026-01-02T03:06:05Z",
+        "Profile smollm2-135m, SHA-256 b179c9520000",
+        "Checks 7 passed, 1 failed, 1 inconclusive, 1 skipped",
+        "Score 75 of 100",
+        "they prove the workbench, not the model.",
+        "Time to last token, mean : the mean is 2.31 s",
+    ):
+        assert part in top
+
+
+def test_every_gate_has_its_number_interval_limit_and_n_in_one_row() -> None:
+    shown = text(page(certificate(), FACTS))
+    assert "✓ PASS Time to first token, p95 128 ms 121 to 139 ms ≤ 500 ms 400" in shown
+    assert "✓ PASS Output throughput 91.4 tok/s 88.9 to 93.6 tok/s ≥ 40 tok/s 400" in shown
+
+
+def test_what_was_not_decided_says_why_and_what_would_decide_it() -> None:
+    shown = text(page(certificate(), FACTS))
+    part = shown[shown.index("What was not decided") : shown.index("How far the measurement")]
+    assert "other work took 14 %. About 1 100 requests would decide it." in part
+    assert "Prompt above the context : the profile declares nothing for it." in part
+    assert "TC-L1-COMP-SMOLLM2-008 CPU: the profile sets no limit." in part
+
+
+def test_when_all_is_decided_the_page_says_so() -> None:
+    decided = certificate(verdicts=verdicts()[:3], catalogue=catalogue()[:2])
+    assert "Everything asked was decided." in text(page(decided, FACTS))
+
+
+def test_the_ledger_is_summed_up_and_listed() -> None:
+    shown = text(page(certificate(), FACTS))
+    assert (
+        "Of 3 threats to the measurement, 1 stayed within their limits, 1 did not and took away the verdicts "
+        "they could have turned, 1 could not be measured." in shown
+    )
+    assert "✕ broken other work on the machine 14 % 10 % err either way noise host minus server" in shown
+
+
+def test_a_check_leads_to_its_method_case_requirement_and_raw_data() -> None:
+    html = page(certificate(), FACTS)
+    anchor = re.search(r'<a href="#(check-\d+)">Time to first token, p95</a>', html)
+    assert anchor is not None
+    part = text(html[html.index(f'<article class="check" id="{anchor[1]}">') :])
+    assert "Raw data records/requests.parquet Case TC-L1-COMP-SMOLLM2-003 Requirement R2.1" in part
+    assert "Confidence of the deciding bound 97.5 % n, and what it is worth 400, 400" in part
+
+
+def test_the_catalogue_links_each_case_to_its_evidence_and_lists_what_was_not_run() -> None:
+    html = page(certificate(), FACTS)
+    assert re.search(r'<a href="#check-3">ttft\.p95</a>, <a href="#check-4">itl\.p99</a>', html)
+    assert "TC-L1-COMP-SMOLLM2-008 CPU R2.1 critical – ? NOT RUN the profile sets no limit" in text(html)
+
+
+def test_evidence_that_is_no_verdict_is_named_without_a_link() -> None:
+    entries = [catalogue()[0] | {"evidence": ["elsewhere"]}]
+    assert "elsewhere" in page(certificate(catalogue=entries), FACTS)
+
+
+def test_declarations_measurement_facts_and_pages_are_all_there() -> None:
+    shown = text(page(certificate(), FACTS, [("validation", "validation.html")]))
+    for part in ("Empty prompt status 200", "Measured 60 s", "Memory 8 GB", "Kernel 6.1.0", "Numpy 2.4.6"):
+        assert part in shown
+    assert '<a href="validation.html">validation</a>' in page(
+        certificate(), FACTS, [("validation", "validation.html")]
+    )
+
+
+def test_a_certificate_of_nothing_still_makes_a_page() -> None:
+    empty = certificate(
+        status="INCOMPLETE",
+        score=None,
+        verdicts=[],
+        ledger=[],
+        catalogue=[],
+        notes=[],
+        declarations={},
+        counts={},
+    )
+    shown = text(page(empty, {}))
+    for part in (
+        "! INCOMPLETE",
+        "The profile sets no limits, so no number was judged.",
+        "No threat to the measurement was looked at.",
+        "No case of the catalogue was asked for.",
+        "Checks nothing was checked",
+        "Score –",
+        "Measured on –",
+    ):
+        assert part in shown
+
+
+def test_the_same_certificate_gives_the_same_bytes() -> None:
+    assert page(certificate(), FACTS) == page(certificate(), FACTS)
+
+
+def test_headings_descend_without_a_gap() -> None:
+    levels = [int(level) for level in re.findall(r"<h([1-6])", page(certificate(), FACTS))]
+    assert 1 == levels[0]
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_foreign_text_stays_text_wherever_the_page_shows_it(payload: str) -> None:
+    quoting = certificate(
+        run=payload,
+        status_reason=payload,
+        notes=[payload],
+        declarations={payload: payload},
+        verdicts=[verdict(payload, payload, reason=payload, method=payload, metric=None)],
+        catalogue=[catalogue()[0] | {"evidence": [payload], "name": payload, "reason": payload}],
+    )
+    html = page(quoting, {"host": {"cpu_model": payload}, payload: payload}, [(payload, "x.html")])
+    assert not re.search(r"<(?:script|img|iframe|math|link|base|form|object|embed|video|svg onload)", html)
+    assert not re.search(r"<[^>]* on[a-z]+=", html)
+    assert "script-src 'none'" in unescape(html)
+
+
+def test_the_plot_puts_the_limit_at_one_and_worse_to_the_right() -> None:
+    at_limit, better = bar(gate(estimate=0.5, interval=[0.4, 0.6])), bar(gate())
+    assert at_limit is not None
+    assert better is not None
+    assert at_limit.limit_x == at_limit.estimate
+    assert better.low is not None
+    assert better.high is not None
+    assert better.low < better.estimate < better.high < better.limit_x
+
+
+def test_a_least_value_is_turned_round() -> None:
+    made = bar(gate(estimate=80.0, interval=[60.0, 100.0], limit=40.0, comparator=">="))
+    assert made is not None
+    assert (66.8, 82.0, 107.3) == (
+        made.low,
+        made.estimate,
+        made.high,
+    )  # 6 + 228 / 1.5 times 40/100, 40/80, 40/60
+
+
+def test_what_reaches_beyond_the_plot_has_an_arrow() -> None:
+    assert [True, True, True, False] == [
+        made is not None and made.beyond
+        for made in (
+            bar(gate(estimate=5.0, interval=[4.0, 6.0])),
+            bar(gate(interval=[0.2, None])),
+            bar(gate(estimate=0.0, interval=[0.0, 1.0], limit=4.0, comparator=">=")),
+            bar(gate()),
+        )
+    ]
+
+
+def test_without_an_interval_only_the_dot_is_drawn_and_without_a_number_nothing() -> None:
+    made = bar(gate(interval=[None, None]))
+    assert isinstance(made, Bar)
+    assert (None, None) == (made.low, made.high)
+    assert [None, None, None] == [bar(gate(estimate=None)), bar(gate(limit=None)), bar(gate(limit=0.0))]
+
+
+def test_an_interval_is_written_with_its_unit_once_and_its_open_end_in_words() -> None:
+    assert "200 to 300 ms" == wording.interval(gate())
+    assert "800 ms to 1.2 s" == wording.interval(gate(interval=[0.8, 1.2]))
+    assert "200 ms or more" == wording.interval(gate(interval=[0.2, None]))
+    assert "300 ms or less" == wording.interval(gate(interval=[None, 0.3]))
+    assert "12 345 to 12 345" == wording.interval(gate(interval=[12_345, 12_345], unit="count"))
+
+
+def test_metrics_and_requests_are_named_in_words() -> None:
+    names = [
+        wording.gate(verdict(name, "PASS"))
+        for name in ("itl.p99_9", "e2e.max", "error_rate.share", "other.p50")
+    ]
+    assert ["Time between tokens, p99.9", "Time to last token, longest", "Error rate", "other, p50"] == names
+    requests = [
+        wording.gate(verdict(name, "PASS", metric=None)) for name in ("answer:paris", "models", "other")
+    ]
+    assert ["Answer to paris", "The model asked for", "other"] == requests
+
+
+def test_any_value_of_a_document_becomes_text() -> None:
+    assert "a 1, b –, c x, y" == wording.plain({"a": 1, "b": None, "c": ["x", "y"]})
+    assert "–" == wording.plain([])
