@@ -33,15 +33,6 @@ _PROFILE_FLAGS = (
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
     ("--trials", "load.trials", "Independent repetitions, server restarted between."),
 )
-_TEXT_FLAGS = frozenset({"--url", "--model", "--protocol", "--api-key-env", "--prompts", "--arrivals"})
-_IMPLIED: dict[str, dict[str, object]] = {
-    "--users": {"load.loop": "closed", "load.rate": None, "load.arrivals": None},
-    "--rate": {"load.loop": "open", "load.users": None},
-    "--duration": {"load.requests": None},
-    "--requests": {"load.measure": None},
-}
-
-
 def _profile_flags(command: Command) -> Command:
     for flag, _, text in reversed(_PROFILE_FLAGS):
         command = click.option(flag, help=text)(command)
@@ -113,20 +104,14 @@ def _resolve(profile: str | None, flags: dict[str, Any]) -> Any:
 
 
 def _overrides(flags: dict[str, Any]) -> dict[str, tuple[object, str]]:
-    """The keys that flags set; one that chooses a kind of load unsets what belongs to the other kind."""
-    from hxbench.plan import yaml_text
-
-    overrides: dict[str, tuple[object, str]] = {}
-    for flag, key, _ in _PROFILE_FLAGS:
-        value = flags[flag.removeprefix("--").replace("-", "_")]
-        if value is not None:
-            overrides |= {other: (fixed, flag) for other, fixed in _IMPLIED.get(flag, {}).items()}
-            overrides[key] = (value if flag in _TEXT_FLAGS else yaml_text.loads(value, flag).value, flag)
+    """The keys that flags set, as the text they were given in."""
+    values = {key: (flags[flag.removeprefix("--").replace("-", "_")], flag) for flag, key, _ in _PROFILE_FLAGS}
+    overrides: dict[str, tuple[object, str]] = {key: given for key, given in values.items() if given[0] is not None}
     for setting in flags["settings"]:
         key, equals, value = setting.partition("=")
         if not equals:
             raise InputError(f"--set {setting}: expected KEY=VALUE, such as load.users=4")
-        overrides[key] = (yaml_text.loads(value, f"--set {key}").value, "--set")
+        overrides[key] = (value, "--set")
     return overrides
 
 

@@ -193,13 +193,12 @@ class Recording:
             "server": {
                 "kind": "embedded" if self._model else "url",
                 "url": None if self._model else target.server,
-                "build": preflight.build(self._exchanges),
+                "build": facts.of_embedded() if self._model else preflight.build(self._exchanges),
             },
             "model": model,
             "started_utc": self._started.isoformat(timespec="seconds"),
             "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
-            "origins": dict(self._resolved.origins),
         }
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:

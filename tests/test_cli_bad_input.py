@@ -49,7 +49,7 @@ def nothing_was_left(workplace: Path) -> bool:
         (["run", "--users", "two"], "load.users"),
         (["run", "--rate", "-1"], "load.rate"),
         (["run", "--duration", "soon"], "load.measure"),
-        (["run", "--set", "load.userz=3"], "load.userz: unknown key; did you mean users?"),
+        (["run", "--set", "load.userz=3"], "load.userz: unknown key; did you mean users"),
         (["run", "--set", "nonsense"], "expected KEY=VALUE"),
         (["run", "--prompts", "nosuch"], "nosuch"),
         (["run", "--trials", "2"], "two trials are refused"),

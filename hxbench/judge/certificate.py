@@ -35,7 +35,7 @@ def build(records: Records) -> dict[str, Any]:
         for each in _verdicts(measured, catalogue)
     ]
     table = [_row(entry, verdicts, records.profile) for entry in catalogue]
-    status, reason = _status(records, verdicts, table)
+    status, reason = status_of(records, verdicts, table)
     facts = records.facts
     return {
         "schema": SCHEMA,
@@ -151,7 +151,7 @@ def _row(entry: Entry, verdicts: Sequence[Verdict], profile: Profile) -> dict[st
     }
 
 
-def _status(
+def status_of(
     records: Records, verdicts: Sequence[Verdict], table: Sequence[Mapping[str, Any]]
 ) -> tuple[str, str]:
     """Returns the status and one sentence that says why."""
@@ -238,5 +238,4 @@ def _notes(records: Records) -> list[str]:
     if missing:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())
         notes.append(f"The source's scenario asks for more than was executed: {parts}.")
-    own = getattr(profile, "note", None)
-    return [*notes, own] if own else notes
+    return [*notes, profile.note] if profile.note else notes

@@ -196,6 +196,8 @@ class Profile(_Section):
     answers: Line | None = None
     """A set of prompts whose answers can be checked."""
     baseline: Line | None = None
+    note: Line | None = None
+    """A sentence that the certificate repeats."""
     keep: Keep = Field(default_factory=Keep)
     environment: Environment | None = None
     not_executed: NotExecuted | None = None

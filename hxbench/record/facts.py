@@ -39,6 +39,11 @@ def of_software() -> dict[str, Any]:
     }
 
 
+def of_embedded() -> str:
+    """Returns the build of the embedded server: the version of the package that carries llama.cpp."""
+    return f"llama.cpp in xllamacpp {_version('xllamacpp')}"
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -19,6 +19,7 @@ from hxbench.wire import openai
 
 BODY_KEPT = 16_384
 ANSWER_S = 60.0
+PROBE_S = 5.0
 CONTEXT_FALLBACK = 131_072  # tokens; when the server does not say how many it takes
 ANSWER_TOKENS = 32
 
@@ -36,19 +37,22 @@ class Client:
         self._secrets = tuple(os.environ[name] for name in secret_names(profile))
         self._client = httpx.Client(
             headers=_headers(profile),
-            timeout=ANSWER_S,
             trust_env=False,
             follow_redirects=False,
             verify=target.ca_file or True,
         )
 
-    def ask(self, name: str, method: str, path: str, body: bytes | None = None) -> Exchange:
+    def ask(
+        self, name: str, method: str, path: str, body: bytes | None = None, timeout: float = ANSWER_S
+    ) -> Exchange:
         """Returns one exchange; what goes wrong stands in its `error`, with a null status."""
         started = time.monotonic_ns()
         status, kind, text, error = None, "", "", None
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}
-            answer = self._client.request(method, self.url + path, content=body, headers=headers)
+            answer = self._client.request(
+                method, self.url + path, content=body, headers=headers, timeout=timeout
+            )
             status, text = answer.status_code, answer.text[:BODY_KEPT]
             kind = answer.headers.get("content-type", "")
         except httpx.HTTPError as problem:
@@ -117,9 +121,9 @@ def await_ready(client: Client, profile: Profile) -> None:
     ready = profile.target.ready
     deadline = time.monotonic() + ready.within
     while True:
-        exchange = client.ask("ready", "GET", ready.path)
+        exchange = client.ask("ready", "GET", ready.path, timeout=min(ready.within, PROBE_S))
         status = exchange["status"]
-        if status is not None and status != 503:
+        if status is not None and status < 500:
             break
         if (status is None and not _may_pass(exchange)) or time.monotonic() > deadline:
             raise TargetError(_not_ready(client.url, exchange, ready.within))
@@ -131,7 +135,7 @@ def await_ready(client: Client, profile: Profile) -> None:
 
 def _may_pass(exchange: Exchange) -> bool:
     """Whether an error may go away by itself: a server that accepts but does not answer yet."""
-    return "ConnectError" not in str(exchange["error"])
+    return str(exchange["error"]).startswith(("ReadTimeout", "ReadError"))
 
 
 def _not_ready(url: str, exchange: Exchange, within: float) -> str:

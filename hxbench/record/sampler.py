@@ -211,11 +211,13 @@ def finish(run_dir: Path) -> None:
     """Writes `series` from the sampler's lines; a torn last line is left out."""
     path = run_dir / JOURNAL
     writer = tables.TableWriter(run_dir / "records" / "series.parquet", SERIES)
-    for line in path.open() if path.exists() else ():
-        if not line.endswith("\n"):
-            break
-        time_ns, trial, source, name, labels, value = json.loads(line)
-        writer.add((time_ns, trial, TARGET, source, name, labels, value))
+    if path.exists():
+        with path.open() as lines:
+            for line in lines:
+                if not line.endswith("\n"):
+                    break
+                time_ns, trial, source, name, labels, value = json.loads(line)
+                writer.add((time_ns, trial, TARGET, source, name, labels, value))
     writer.close()
 
 

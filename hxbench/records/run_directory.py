@@ -18,6 +18,8 @@ from hxbench.plan.profile import Profile
 from hxbench.records import tables
 from hxbench.records.schemas import TABLES
 
+# Keys that YAML reads as text without quotes; words such as yes and null it would not.
+_PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+")
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
@@ -81,13 +83,14 @@ def yaml_lines(document: Mapping[str, Any], origins: Mapping[str, str], path: st
     """Yields a document of mappings as YAML, one leaf a line, with what `origins` says of its key."""
     for key, value in document.items():
         here = f"{path}.{key}" if path else key
+        name = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
         indent = "  " * path.count(".") + ("  " if path else "")
         if isinstance(value, Mapping) and value and here not in origins:
-            yield f"{indent}{key}:"
+            yield f"{indent}{name}:"
             yield from yaml_lines(value, origins, here)
         else:
             origin = f"  # {origins[here]}" if here in origins else ""
-            yield f"{indent}{key}: {json.dumps(value, ensure_ascii=False)}{origin}"
+            yield f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}{origin}"
 
 
 def write_json(path: Path, value: Any) -> None:

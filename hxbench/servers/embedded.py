@@ -51,7 +51,7 @@ def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int 
         "port": port,
         "threads": threads,
         "slots": options.slots,
-        "context": options.context * options.slots,
+        "context": options.context,
         "prompt_cache": options.prompt_cache,
     }
     with log.open("ab") as file:
