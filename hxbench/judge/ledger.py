@@ -31,6 +31,7 @@ class Threat:
     least: bool = False
     required: bool = False
     informs: bool = False  # beyond the limit nothing is proved wrong: unknown, not broken
+    starves: bool = False  # comes of an instrument that gets no processor time: noise on a crowded machine
 
     def entry(self, value: float | None, detail: str) -> "Entry":
         """Returns the threat with what was measured; None is unknown."""
@@ -62,10 +63,14 @@ class Entry:
         """Tells whether this entry takes away such a verdict on a metric it touches."""
         return self.spoils and verdict in _VOIDS[self.threat.direction]
 
+    def as_noise(self) -> "Entry":
+        """Returns the entry with the machine's other work to blame."""
+        return replace(self, threat=replace(self.threat, kind="noise"))
+
     def as_dict(self) -> dict[str, Any]:
         """Returns the entry as JSON has it."""
         shown = asdict(self.threat)
-        del shown["least"], shown["informs"]
+        del shown["least"], shown["informs"], shown["starves"]
         return shown | {
             "touches": list(self.threat.touches),
             "value": self.value,

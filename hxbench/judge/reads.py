@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hxbench.judge.requests import NS, number, zero_ns
+from hxbench.judge.requests import NANOSECONDS, number, zero_ns
 from hxbench.records.run_directory import Records
 
 
@@ -20,7 +20,7 @@ def token_gaps(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
     columns = ["request_id", "trial", "phase", "ok", "attempted"]
     frame = requests[columns].take(later).reset_index(drop=True)
     frame["time_s"] = _times(records, requests, later, received_ns[1:][within])
-    frame["gap_s"] = np.diff(received_ns)[within] * NS
+    frame["gap_s"] = np.diff(received_ns)[within] / NANOSECONDS
     return frame
 
 
@@ -48,7 +48,7 @@ def _times(
     records: Records, requests: pd.DataFrame, rows: NDArray[np.intp], stamps_ns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     zero = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)[rows]
-    return np.where(zero < 0, np.nan, (stamps_ns - zero) * NS)
+    return np.where(zero < 0, np.nan, (stamps_ns - zero) / NANOSECONDS)
 
 
 def _tokens(reads: pd.DataFrame, requests: pd.DataFrame, rows: NDArray[np.intp]) -> NDArray[np.float64]:

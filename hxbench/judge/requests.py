@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from hxbench.records.run_directory import Records
 
-NS = 1e-9
+NANOSECONDS = 1e9  # in a second; dividing by it is exact to the last digit, multiplying by 1e-9 is not
 
 _COPIED = [
     "outcome", "error_phase", "error", "prompt_tokens", "output_tokens", "cached_tokens", "token_source",
@@ -24,7 +24,7 @@ def windows(records: Records) -> pd.DataFrame:
 def window_lengths(records: Records) -> dict[int, float]:
     """Returns the seconds of each trial's measured window."""
     found = windows(records)
-    lengths_s = (found["end_ns"] - found["start_ns"]).to_numpy(dtype="int64") * NS
+    lengths_s = (found["end_ns"] - found["start_ns"]).to_numpy(dtype="int64") / NANOSECONDS
     return {int(trial): float(length) for trial, length in zip(found["trial"], lengths_s, strict=True)}
 
 
@@ -50,13 +50,14 @@ def per_request(records: Records) -> pd.DataFrame:
     frame["attempted"] = _attempted(records, frame, is_open=is_open)
     _add_times(frame, rows, origin_ns)
     frame["tpot_s"] = _tpot(records, frame["request_id"], rows)
-    frame["send_lag_s"] = _send_lag(frame, records.profile.load.users, is_open=is_open)
+    late_s = seconds(rows["dispatched_ns"] - due_ns)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, records.profile.load.users or 1)
     return frame
 
 
 def seconds(ns: pd.Series) -> NDArray[np.float64]:
     """Returns a difference of stamps in seconds; null becomes NaN."""
-    return number(ns) * NS
+    return number(ns) / NANOSECONDS
 
 
 def _in_schedule_order(requests: pd.DataFrame, schedule: pd.DataFrame) -> pd.DataFrame:
@@ -107,13 +108,11 @@ def _first_read_tokens(records: Records, ids: pd.Series, rows: pd.DataFrame) -> 
     return np.where(np.isnan(stated), by_share, stated)
 
 
-def _send_lag(frame: pd.DataFrame, users: int | None, *, is_open: bool) -> NDArray[np.float64]:
-    """Seconds from when a request should have gone out: when due, or when a user became free.
+def _turnaround(frame: pd.DataFrame, users: int) -> NDArray[np.float64]:
+    """Seconds from when a user became free to its next request.
 
     With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was.
     """
-    if is_open or users is None:
-        return (frame["dispatched_s"] - frame["due_s"]).to_numpy()
     lag = np.full(len(frame), np.nan)
     for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
         in_order = phase["dispatched_s"].sort_values(kind="stable")

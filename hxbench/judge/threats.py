@@ -18,21 +18,22 @@ _UNDER_LOAD = (*LATENCIES, "error_rate", "memory", "cpu")
 # fmt: off
 _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
     (Threat("send_lag", "requests went out late",
-            "s", 0.010, "harms", "instrument", LATENCIES), instrument.send_lag),
+            "s", 0.010, "harms", "instrument", LATENCIES, starves=True), instrument.send_lag),
     (Threat("user_idle", "users idle, less load than stated",
-            "share", 0.05, "flatters", "instrument", _UNDER_LOAD), instrument.idle_share),
+            "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.idle_share),
     (Threat("user_idle_rate", "users idle, less asked for than stated",
-            "share", 0.05, "harms", "instrument", _RATES), instrument.idle_share),
+            "share", 0.05, "harms", "instrument", _RATES, starves=True), instrument.idle_share),
     (Threat("foreign_cpu", "other work on the machine",
             "share", 0.10, "harms", "noise", (*LATENCIES, *_RATES)), instrument.foreign_cpu),
     (Threat("cut_requests", "requests cut short by us",
             "share", 0.01, "harms", "instrument", (*LATENCIES, "error_rate")), instrument.cut),
     (Threat("coalesced_reads", "several segments under one stamp",
-            "share", 0.01, "both", "instrument", ("itl",)), instrument.coalesced),
+            "share", 0.01, "both", "instrument", ("itl",), starves=True), instrument.coalesced),
     (Threat("stamps", "stamps taken by the program",
             "share", 0.0, "harms", "instrument", LATENCIES, informs=True), instrument.user_stamps),
     (Threat("sampler_rate", "samples too far apart",
-            "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True), instrument.sampler),
+            "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
+     instrument.sampler),
     (Threat("output_length", "answers not as long as asked",
             "share", 0.01, "flatters", "server", (*LATENCIES, "throughput_requests")), tokens.output_length),
     (Threat("cached_share", "prompts answered from a cache",
@@ -52,6 +53,11 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
 
 
 def entries(measured: Measured) -> list[Entry]:
-    """Returns the ledger: every threat that this load can have, with what was measured."""
+    """Returns the ledger: every threat that this load can have, with what was measured.
+
+    Where other work crowds the machine, an instrument that came too late is that work's noise.
+    """
     found = [(threat, measure(measured)) for threat, measure in _THREATS]
-    return [threat.entry(*result) for threat, result in found if result is not None]
+    ledger = [threat.entry(*result) for threat, result in found if result is not None]
+    crowded = any(each.threat.id == "foreign_cpu" and each.state == "broken" for each in ledger)
+    return [each.as_noise() if crowded and each.threat.starves else each for each in ledger]

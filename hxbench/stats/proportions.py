@@ -39,8 +39,3 @@ def p_value_above(over: float, n: float, share: float) -> float:
     It is below alpha exactly where `lower_bound(over, n, alpha)` is above `share`.
     """
     return 1.0 if over <= 0 else float(beta.cdf(share, over, n - over + 1))
-
-
-def p_value_below(over: float, n: float, share: float) -> float:
-    """Returns how likely at most `over` of n are when the true share is `share`."""
-    return 1.0 if over >= n else float(beta.sf(share, over + 1, n - over))

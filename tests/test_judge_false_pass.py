@@ -1,0 +1,82 @@
+"""How often a server exactly at its limit passes, and how often one well within it does (iid; rigor.md).
+
+Each simulated run is one gate on N requests; the seeds are fixed, so the shares are too.
+"""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS
+from hxbench.judge.inference import MeanEvidence, QuantileEvidence, ShareEvidence
+from hxbench.plan.objectives import Objective
+from hxbench.stats.means import batch_means, mean_of
+from hxbench.stats.sample_size import required_n
+
+RUNS = 600
+
+
+def shares(decided: list[str]) -> tuple[float, float]:
+    """Returns the shares of PASS and of FAIL."""
+    return decided.count("PASS") / len(decided), decided.count("FAIL") / len(decided)
+
+
+def quantile_gate(values: np.ndarray[tuple[int], np.dtype[np.float64]], statistic: str) -> str:
+    objective = Objective("ttft", statistic, "<=", 1.0, "s")
+    n = len(values)
+    evidence = QuantileEvidence(objective, np.sort(values), float(n), n, "requests", "")
+    return evidence.decide(ALPHA_FAIL).verdict
+
+
+def error_gate(bad: int, n: int) -> str:
+    objective = Objective("error_rate", "share", "<", 0.01, "share")
+    return ShareEvidence(objective, bad, n, "failed", "").decide(ALPHA_FAIL).verdict
+
+
+@pytest.mark.parametrize(("statistic", "level"), [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)])
+def test_a_quantile_at_its_limit_passes_and_fails_rarely(statistic: str, level: float) -> None:
+    generator = np.random.default_rng(20260101)
+    at_limit = [generator.exponential(-1 / np.log(1 - level), 600) for _ in range(RUNS)]
+    passed, failed = shares([quantile_gate(values, statistic) for values in at_limit])
+    assert passed <= ALPHA_PASS + 0.012  # two standard errors of 600 runs
+    assert failed <= ALPHA_FAIL + 0.018
+
+
+def test_a_server_that_misses_half_as_often_as_allowed_passes_nine_times_in_ten() -> None:
+    planned = required_n(0.05, 0.025, alpha=ALPHA_PASS, power=0.9)
+    generator = np.random.default_rng(20260102)
+    runs = [np.where(generator.random(planned.n) < 0.025, 2.0, 0.5) for _ in range(RUNS)]
+    passed, failed = shares([quantile_gate(values, "p95") for values in runs])
+    assert passed == pytest.approx(binom.cdf(planned.most_over, planned.n, 0.025), abs=0.025)
+    assert failed == 0.0
+
+
+def test_three_times_the_allowed_misses_fail() -> None:
+    generator = np.random.default_rng(20260103)
+    runs = [np.where(generator.random(200) < 0.15, 2.0, 0.5) for _ in range(200)]
+    passed, failed = shares([quantile_gate(values, "p95") for values in runs])
+    assert passed == 0.0
+    assert failed > 0.99
+
+
+def test_an_error_rate_at_its_limit_passes_and_fails_no_more_often_than_it_may() -> None:
+    # every count there can be, weighed by how likely it is: no luck involved
+    for n in (368, 400, 1000, 5000):
+        counts = np.arange(0, n // 10)
+        verdicts = np.array([error_gate(int(bad), n) for bad in counts])
+        likely = binom.pmf(counts, n, 0.01)
+        assert likely[verdicts == "PASS"].sum() <= ALPHA_PASS
+        assert likely[verdicts == "FAIL"].sum() <= ALPHA_FAIL
+
+
+def test_a_mean_at_its_limit_passes_and_fails_rarely() -> None:
+    generator = np.random.default_rng(20260104)
+    objective = Objective("ttft", "mean", "<=", 1.0, "s")
+    decided = []
+    for _ in range(4 * RUNS):
+        mean = mean_of(batch_means(generator.normal(1.0, 0.3, 400)))
+        assert mean is not None
+        decided.append(MeanEvidence(objective, mean, 400, "").decide(ALPHA_FAIL).verdict)
+    passed, failed = shares(decided)
+    assert passed == pytest.approx(ALPHA_PASS, abs=0.01)
+    assert failed == pytest.approx(ALPHA_FAIL, abs=0.015)

@@ -1,0 +1,328 @@
+"""The validity ledger: each entry in both states, and what a broken one takes away."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from records_by_hand import SECOND, changed, frame, records
+
+from hxbench.judge import threats
+from hxbench.judge.ledger import Entry, Threat, applied
+from hxbench.judge.measured import Measured
+from hxbench.judge.verdicts import Verdict
+from hxbench.plan.objectives import METRICS
+from hxbench.records.run_directory import Records
+
+
+def entry(run: Records, name: str) -> Entry:
+    [found] = [each for each in threats.entries(Measured(run)) if each.threat.id == name]
+    return found
+
+
+def names(run: Records) -> list[str]:
+    return [each.threat.id for each in threats.entries(Measured(run))]
+
+
+def test_a_good_run_breaks_nothing() -> None:
+    for loop in ("closed", "open"):
+        assert {"ok"} == {each.state for each in threats.entries(Measured(records(loop=loop)))}
+
+
+def test_what_a_threat_touches_are_metrics() -> None:
+    for each in threats.entries(Measured(records())):
+        assert set(each.threat.touches) <= set(METRICS)
+
+
+def test_each_kind_of_load_has_its_own_threats() -> None:
+    by_time = records(profile={"load.requests": None, "load.measure": "60 s"})
+    assert {"user_idle", "user_idle_rate"} == set(names(records())) - set(names(records(loop="open")))
+    assert {"send_lag"} == set(names(records(loop="open"))) - set(names(records()))
+    assert {"request_cap"} == set(names(by_time)) - set(names(records()))
+
+
+@pytest.mark.parametrize(("late_ms", "state"), [(10, "ok"), (11, "broken")])
+def test_send_lag_in_open_loop(late_ms: int, state: str) -> None:
+    run = records(loop="open")
+    late = run.requests["due_ns"] + late_ms * SECOND // 1000
+    found = entry(changed(run, "requests", dispatched_ns=late), "send_lag")
+    assert (state, late_ms / 1e3) == (found.state, found.value)
+    assert found.detail == f"p99 from due to dispatched is {late_ms} ms"
+
+
+@pytest.mark.parametrize(("pause_ms", "state"), [(20, "ok"), (23, "broken")])
+def test_idle_users_in_closed_loop(pause_ms: int, state: str) -> None:
+    # each answer takes 410 ms: idle 20 of 430 ms is 4.7 %, 23 of 433 ms is 5.3 %
+    run = records(requests=100, warmup=0, ttft_s=0.1, gap_s=0.01)
+    shift = np.arange(100) * (pause_ms - 1) * SECOND // 1000
+    stamps = {name: run.requests[name] + shift for name in ("dispatched_ns", "done_ns")}
+    found = entry(changed(run, "requests", **stamps), "user_idle")
+    assert state == found.state
+    assert found.value == pytest.approx(99 * pause_ms / (99 * pause_ms + 100 * 410))
+    assert found.detail.endswith(f"p99 to the next request is {pause_ms} ms")
+
+
+def test_idle_users_are_unknown_with_one_request_each() -> None:
+    assert entry(records(requests=2, users=4), "user_idle").state == "unknown"
+
+
+def busy(run: Records, cores: float, name: str = "cpu_busy_seconds") -> Records:
+    """The same run with the host `cores` busier than it was."""
+    series = run.series
+    more = cores * (series["time_ns"] - series["time_ns"].min()) / SECOND
+    return replace(run, series=series.assign(value=series["value"] + more.where(series["name"] == name, 0)))
+
+
+@pytest.mark.parametrize(("cores", "state"), [(0.17, "ok"), (0.19, "broken")])
+def test_foreign_cpu(cores: float, state: str) -> None:
+    # of two cores: 0.02 of others already, so 0.19 / 2 and 0.21 / 2
+    found = entry(busy(records(trials=3), cores), "foreign_cpu")
+    assert (state, "noise") == (found.state, found.threat.kind)
+    assert found.value == pytest.approx((cores + 0.02) / 2)
+
+
+def test_foreign_cpu_is_never_below_nothing() -> None:
+    assert entry(busy(records(), -0.5), "foreign_cpu").value == 0.0
+
+
+@pytest.mark.parametrize(("cores", "kind"), [(0.17, "instrument"), (0.19, "noise")])
+def test_a_late_instrument_is_noise_where_other_work_crowds_the_machine(cores: float, kind: str) -> None:
+    run = changed(busy(records(), cores), "reads", segments=2)
+    assert ("broken", kind) == (
+        entry(run, "coalesced_reads").state,
+        entry(run, "coalesced_reads").threat.kind,
+    )
+    assert entry(run, "cut_requests").threat.kind == "instrument"
+
+
+def only(run: Records, unwanted: str) -> Records:
+    return replace(run, series=run.series[run.series["source"] != unwanted])
+
+
+def test_foreign_cpu_of_a_remote_server_is_all_but_the_client() -> None:
+    found = entry(only(records(), "process"), "foreign_cpu")
+    assert found.value == pytest.approx(0.92 / 2)
+
+
+@pytest.mark.parametrize("unwanted", ["host", "client"])
+def test_foreign_cpu_is_unknown_without_samples(unwanted: str) -> None:
+    assert entry(only(records(), unwanted), "foreign_cpu").state == "unknown"
+
+
+def test_foreign_cpu_is_unknown_without_the_number_of_cores_or_with_one_sample() -> None:
+    run = records()
+    assert entry(replace(run, facts={}), "foreign_cpu").state == "unknown"
+    one = run.series.drop_duplicates(["source", "name"])
+    assert entry(replace(run, series=one), "foreign_cpu").state == "unknown"
+
+
+def with_outcomes(outcomes: Sequence[str]) -> Records:
+    run = records(requests=len(outcomes), warmup=0)
+    return changed(run, "requests", outcome=outcomes)
+
+
+@pytest.mark.parametrize(("cut", "state"), [(1, "ok"), (2, "broken")])
+def test_cut_requests(cut: int, state: str) -> None:
+    found = entry(with_outcomes(["cancelled"] * cut + ["ok"] * (100 - cut)), "cut_requests")
+    assert (state, cut / 100) == (found.state, found.value)
+    assert found.detail == f"{cut} of 100 requests were cut or never came back; they count as failed"
+
+
+def test_requests_that_never_came_back_are_cut() -> None:
+    run = records(requests=10)
+    assert entry(replace(run, requests=run.requests.iloc[:-3]), "cut_requests").value == 0.3
+
+
+@pytest.mark.parametrize(("lengths", "state"), [([29, 35], "ok"), ([28], "broken"), ([36], "broken")])
+def test_output_length(lengths: list[int], state: str) -> None:
+    run = records(requests=90, warmup=0)
+    tokens = lengths + [32] * (90 - len(lengths))
+    assert state == entry(changed(run, "requests", output_tokens=tokens), "output_length").state
+
+
+def test_output_length_is_unknown_when_the_model_may_stop() -> None:
+    run = records(profile={"target.extra_body": {}})
+    found = entry(changed(run, "requests", output_tokens=3), "output_length")
+    assert ("unknown", None) == (found.state, found.value)
+
+
+@pytest.mark.parametrize(("cached", "state"), [(4, "ok"), (5, "broken")])
+def test_cached_share(cached: int, state: str) -> None:
+    found = entry(changed(records(), "requests", cached_tokens=cached), "cached_share")
+    assert (state, cached / 40) == (found.state, found.value)
+
+
+@pytest.mark.parametrize(("joined", "state"), [(1, "ok"), (2, "broken")])
+def test_coalesced_reads(joined: int, state: str) -> None:
+    run = records(requests=100, warmup=0, tokens=1)
+    found = entry(changed(run, "reads", segments=[2] * joined + [1] * (100 - joined)), "coalesced_reads")
+    assert (state, joined / 100) == (found.state, found.value)
+
+
+def test_stamps_by_the_program_are_shown_and_prove_nothing() -> None:
+    found = entry(changed(records(), "requests", stamp="user"), "stamps")
+    assert ("unknown", 1.0, False) == (found.state, found.value, found.spoils)
+
+
+@pytest.mark.parametrize(("every", "state"), [(1, "ok"), (2, "broken")])
+def test_sampler_rate(every: int, state: str) -> None:
+    run = records()
+    times = np.sort(run.series["time_ns"].unique())[::every]
+    kept = replace(run, series=run.series[run.series["time_ns"].isin(times)])
+    found = entry(kept, "sampler_rate")
+    assert state == found.state
+    assert found.value == pytest.approx(10 / every, rel=0.01)
+
+
+@pytest.mark.parametrize(("left_over", "state"), [(1, "ok"), (0, "broken")])
+def test_requests_that_ran_out_before_the_time_did(left_over: int, state: str) -> None:
+    run = records(requests=20, warmup=0, profile={"load.requests": None, "load.measure": "60 s"})
+    spare = run.requests["request_id"].isin(list(run.requests["request_id"])[20 - left_over :])
+    outcomes = run.requests["outcome"].mask(spare, "cancelled")
+    run = changed(run, "requests", outcome=outcomes, dispatched_ns=run.requests["dispatched_ns"].mask(spare))
+    assert state == entry(run, "request_cap").state
+
+
+def test_tokens_that_the_server_did_not_count_are_unknown_and_that_matters() -> None:
+    found = entry(changed(records(), "requests", token_source="deltas"), "token_source")
+    assert ("unknown", 1.0, True) == (found.state, found.value, found.spoils)
+
+
+@pytest.mark.parametrize(("pieces", "state"), [(32, "ok"), (33, "broken")])
+def test_more_pieces_than_tokens(pieces: int, state: str) -> None:
+    assert state == entry(changed(records(), "requests", deltas=pieces), "deltas_above_usage").state
+
+
+@pytest.mark.parametrize("name", ["output_counter", "prompt_counter"])
+@pytest.mark.parametrize(("off", "state"), [(0, "ok"), (1, "broken"), (-1, "broken")])
+def test_the_servers_counters(name: str, off: int, state: str) -> None:
+    run = records(trials=3)
+    counter = (
+        "llamacpp:tokens_predicted_total" if name == "output_counter" else "llamacpp:prompt_tokens_total"
+    )
+    rows = run.series[(run.series["name"] == counter) & (run.series["trial"] == 2)]
+    last = run.series["value"].where(run.series.index != rows.index[-1], run.series["value"] + off)
+    found = entry(changed(run, "series", value=last), name)
+    assert (state, abs(off)) == (found.state, found.value)
+
+
+def test_the_counters_say_what_each_side_counted() -> None:
+    found = entry(records(requests=10, warmup=2), "output_counter")
+    assert found.detail == "the server counted 384, the answers add up to 384"
+
+
+def test_a_request_that_ended_badly_widens_what_the_server_may_have_counted() -> None:
+    run = records(requests=10, warmup=0, failed=[4])
+    rows = run.series[run.series["name"] == "llamacpp:tokens_predicted_total"].index
+    for more, state in ((0, "ok"), (32, "ok"), (33, "broken")):
+        last = run.series["value"].where(run.series.index != rows[-1], run.series["value"] + more)
+        assert state == entry(changed(run, "series", value=last), "output_counter").state
+    last = run.series["value"].where(run.series.index != rows[-1], run.series["value"] + 5)
+    assert entry(changed(run, "series", value=last), "output_counter").detail == (
+        "the server counted 293, the answers add up to 288 to 320"
+    )
+
+
+def test_a_bad_end_without_a_limit_on_tokens_may_have_cost_anything() -> None:
+    run = records(requests=10, warmup=0, failed=[4])
+    rows = run.series[run.series["name"] == "llamacpp:tokens_predicted_total"].index
+    last = run.series["value"].where(run.series.index != rows[-1], run.series["value"] + 10**6)
+    run = changed(changed(run, "series", value=last), "schedule", max_tokens=None)
+    assert entry(run, "output_counter").state == "ok"
+
+
+def test_counters_are_unknown_without_scrapes_or_without_usage() -> None:
+    assert entry(only(records(), "scrape"), "output_counter").state == "unknown"
+    no_usage = changed(records(), "requests", token_source="deltas")
+    assert entry(no_usage, "output_counter").detail == "not every good answer states its usage"
+    run = records()
+    first = run.series.drop_duplicates(["source", "name"])
+    assert entry(replace(run, series=first), "prompt_counter").state == "unknown"
+
+
+def test_other_servers_have_other_counters() -> None:
+    run = records(requests=10, warmup=0)
+    times = [0, run.series["time_ns"].max()]
+    columns = {"time_ns": times, "trial": 1, "source": "scrape", "labels": "{}", "value": [100.0, 420.0]}
+    vllm = frame("series", columns | {"name": "vllm:generation_tokens_total"})
+    series = pd.concat([only(run, "scrape").series, vllm], ignore_index=True)
+    assert entry(replace(run, series=series), "output_counter").state == "ok"
+
+
+def test_a_run_without_requests_has_a_ledger_of_unknowns() -> None:
+    run = records(requests=4, warmup=0, profile={"load.requests": None, "load.measure": "9 s"})
+    empty = {
+        name: getattr(run, name).iloc[:0] for name in ("schedule", "requests", "reads", "series", "phases")
+    }
+    assert {"unknown"} == {each.state for each in threats.entries(Measured(replace(run, **empty)))}
+
+
+def threat(direction: Any, kind: Any = "server", **more: Any) -> Threat:
+    return Threat("it", "something is wrong", "share", 0.5, direction, kind, ("ttft",), **more)
+
+
+def verdict(result: str) -> Verdict:
+    return Verdict("ttft.p95", "TC", "R", result, "3 of 9", "m", (), metric="ttft", estimate=0.3)
+
+
+VOIDED = {"flatters": ("PASS",), "harms": ("FAIL",), "both": ("PASS", "FAIL")}
+
+
+@pytest.mark.parametrize("direction", VOIDED)
+@pytest.mark.parametrize("result", ["PASS", "FAIL", "INCONCLUSIVE", "SKIPPED"])
+def test_a_broken_entry_voids_the_verdicts_it_favours(direction: str, result: str) -> None:
+    broken = threat(direction).entry(0.6, "0.6 of it")
+    after = applied(verdict(result), [broken], {"ttft"})
+    voided = result in VOIDED[direction]
+    assert ("INCONCLUSIVE" if voided else result) == after.verdict
+    assert ("it",) == after.ledger
+
+
+def test_a_voided_verdict_keeps_its_numbers_and_says_what_it_would_have_been() -> None:
+    after = applied(verdict("PASS"), [threat("flatters").entry(0.6, "0.6 of it")], {"ttft"})
+    assert after.estimate == 0.3
+    assert after.reason == "would be PASS (3 of 9), but something is wrong: 0.6 of it"
+
+
+def test_only_noise_makes_a_verdict_noise() -> None:
+    noise = threat("harms", "noise").entry(0.6, "")
+    other = threat("harms", "server").entry(0.6, "")
+    assert applied(verdict("FAIL"), [noise], {"ttft"}).noise
+    assert not applied(verdict("FAIL"), [noise, other], {"ttft"}).noise
+    assert not applied(verdict("PASS"), [noise], {"ttft"}).noise
+
+
+def test_an_entry_touches_only_its_metrics() -> None:
+    after = applied(verdict("PASS"), [threat("both").entry(0.6, "")], {"memory"})
+    assert ("PASS", ()) == (after.verdict, after.ledger)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "state"),
+    [
+        (0.5, False, "ok"),
+        (0.51, False, "broken"),
+        (0.5, True, "ok"),
+        (0.49, True, "broken"),
+        (None, True, "unknown"),
+    ],
+)
+def test_the_limit_itself_is_within(value: float, least: bool, state: str) -> None:
+    assert state == threat("both", least=least).entry(value, "").state
+
+
+def test_unknown_voids_only_where_it_is_required() -> None:
+    assert applied(verdict("PASS"), [threat("both").entry(None, "")], {"ttft"}).verdict == "PASS"
+    required = threat("both", required=True).entry(None, "nobody knows")
+    assert applied(verdict("PASS"), [required], {"ttft"}).verdict == "INCONCLUSIVE"
+
+
+def test_an_entry_as_json_has_the_agreed_keys() -> None:
+    shown = threat("both").entry(0.6, "so").as_dict()
+    assert {
+        "id": "it", "threat": "something is wrong", "value": 0.6, "unit": "share", "limit": 0.5,
+        "direction": "both", "kind": "server", "state": "broken", "required": False, "detail": "so",
+        "touches": ["ttft"],
+    } == shown  # fmt: skip
