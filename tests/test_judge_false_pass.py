@@ -76,7 +76,7 @@ def test_a_mean_at_its_limit_passes_and_fails_rarely() -> None:
     for _ in range(4 * RUNS):
         mean = mean_of(batch_means(generator.normal(1.0, 0.3, 400)))
         assert mean is not None
-        decided.append(MeanEvidence(objective, mean, 400, "").decide(ALPHA_FAIL).verdict)
+        decided.append(MeanEvidence(objective, mean, 400, 400, "").decide(ALPHA_FAIL).verdict)
     passed, failed = shares(decided)
     assert passed == pytest.approx(ALPHA_PASS, abs=0.01)
     assert failed == pytest.approx(ALPHA_FAIL, abs=0.015)

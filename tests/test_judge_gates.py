@@ -198,6 +198,17 @@ def test_a_mean_counts_failures_as_the_total_time_limit() -> None:
     assert "failures count as the total time limit" in gate.evidence.method
 
 
+def test_a_mean_of_gaps_says_how_many_requests_would_do() -> None:
+    gaps = np.random.default_rng(4).normal(0.01, 0.001, 100)
+    run = records(requests=100, gap_s=gaps, profile={"objectives": {"itl": {"mean": "10.05 ms"}}})
+    decision = judged(run).decision
+    assert decision.verdict == "INCONCLUSIVE"
+    assert decision.needed_n is not None
+    assert 100 < decision.needed_n < 3100
+    few = records(requests=3, tokens=5, profile={"objectives": {"itl": {"mean": "10 ms"}}})
+    assert (12, None) == (judged(few).evidence.n, judged(few).decision.needed_n)
+
+
 def test_a_mean_needs_two_values_a_batch() -> None:
     decision = with_ttft({"mean": "1 s"}, np.full(39, 0.5)).decision
     assert ("INCONCLUSIVE", 40) == (decision.verdict, decision.needed_n)
@@ -411,6 +422,15 @@ def test_cpu_that_nobody_sampled_is_undecided(statistic: str) -> None:
     assert decision.reason == (
         "the server's CPU time was not sampled; a run on the server's machine would decide it"
     )
+
+
+@pytest.mark.parametrize("statistic", ["mean", "max"])
+def test_cpu_with_one_sample_is_undecided(statistic: str) -> None:
+    run = records(requests=1, warmup=0, tokens=2, ttft_s=0.1)
+    inside = run.series[run.series["time_ns"] == run.series["time_ns"].iloc[10]]
+    decision = cpu(statistic, "2 cores", replace(run, series=inside)).decision
+    assert ("INCONCLUSIVE", None) == (decision.verdict, decision.needed_n)
+    assert decision.reason == "a trial has fewer than two samples of the server's CPU time"
 
 
 def test_cpu_of_a_window_below_a_second_is_one_value() -> None:

@@ -156,10 +156,8 @@ def status_of(
 ) -> tuple[str, str]:
     """Returns the status and one sentence that says why."""
     if records.ending["state"] != "complete":
-        return (
-            INCOMPLETE,
-            f"The run did not come to its end: {records.ending['reason'] or 'no reason is recorded'}.",
-        )
+        why = records.ending["reason"] or "no reason is recorded"
+        return INCOMPLETE, f"The run did not come to its end: {why}."
     failed = [each.id for each in verdicts if each.verdict == FAIL]
     if failed:
         return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
@@ -171,11 +169,10 @@ def status_of(
         return CONDITIONAL, f"Nothing failed, but not everything is decided ({'; '.join(open_points)})."
     passed = sum(each.verdict == PASS for each in verdicts)
     if not passed:
-        return (
-            CONDITIONAL,
-            "Nothing was judged: the profile sets no limit and asks for no check that applies.",
-        )
-    return CERTIFIED, f"All {passed} verdicts that the profile asks for at level 1 passed."
+        return CONDITIONAL, "Nothing was judged: the profile sets no limit and asks for no check."
+    skipped = ", ".join(each.id for each in verdicts if each.verdict == SKIPPED)
+    more = f" (not asked for: {skipped})" if skipped else ""
+    return CERTIFIED, f"All {passed} verdicts that the profile asks for at level 1 passed{more}."
 
 
 def _score(table: Sequence[Mapping[str, Any]]) -> float | None:
@@ -203,13 +200,10 @@ def _target(records: Records) -> dict[str, Any]:
 
 def _measurement(measured: Measured) -> dict[str, Any]:
     load = measured.records.profile.load
-    intensity = (
-        {"users": load.users} if load.loop == "closed" else {"rate": load.rate, "arrivals": load.arrivals}
-    )
-    one = load.trials == 1
+    closed, one = load.loop == "closed", load.trials == 1
     return {
         "loop": load.loop,
-        **intensity,
+        **({"users": load.users} if closed else {"rate": load.rate, "arrivals": load.arrivals}),
         "trials": load.trials,
         "measured_s": sum(window_lengths(measured.records).values()),
         "requests": len(measured.attempted),

@@ -54,21 +54,16 @@ def _latency(measured: Measured, objective: Objective) -> Evidence:
 
 
 def _mean_latency(measured: Measured, objective: Objective, values: Sample) -> Evidence:
+    """A mean over trials; with one trial over batches of it, which says nothing about repeatability."""
     capped = values.capped(measured.records.profile.limits.total)
     by_trial = [capped[values.trials == trial] for trial in np.unique(values.trials)]
-    return _mean(measured, objective, by_trial, int(capped.size), "failures count as the total time limit")
-
-
-def _mean(
-    measured: Measured, objective: Objective, by_trial: Sequence[Values], n: int, note: str = ""
-) -> Evidence:
-    """A mean over trials; with one trial over batches of it, which says nothing about repeatability."""
-    one = len(by_trial) == 1
-    mean = mean_of(batch_means(by_trial[0]) if one else np.array([values.mean() for values in by_trial]))
+    one, n = len(by_trial) == 1, int(capped.size)
+    mean = mean_of(batch_means(by_trial[0]) if one else np.array([each.mean() for each in by_trial]))
     if mean is None:
         why = f"{units.count(n)} values are too few for a mean: {FEWEST_FOR_A_MEAN} are needed"
-        return Missing(why, n, FEWEST_FOR_A_MEAN)
-    return MeanEvidence(objective, mean, n, _method(measured, _t_over(len(by_trial)), note))
+        return Missing(why, n, None if objective.metric == "itl" else FEWEST_FOR_A_MEAN)
+    method = _method(measured, _t_over(len(by_trial)), "failures count as the total time limit")
+    return MeanEvidence(objective, mean, n, values.requests, method)
 
 
 def _t_over(trials: int) -> str:
@@ -129,7 +124,8 @@ def _mean_in_time(measured: Measured, objective: Objective, slices: Sequence[Val
     mean = mean_of(independent)
     if mean is None or not len(measured.attempted):
         return Missing(_NO_REQUESTS)
-    return MeanEvidence(objective, mean, len(measured.attempted), _method(measured, _t_over(len(slices))))
+    n = len(measured.attempted)
+    return MeanEvidence(objective, mean, n, n, _method(measured, _t_over(len(slices))))
 
 
 def _memory(measured: Measured, objective: Objective) -> Evidence:
@@ -147,18 +143,20 @@ def _cpu(measured: Measured, objective: Objective) -> Evidence:
     if series.empty:
         return Missing("the server's CPU time was not sampled; a run on the server's machine would decide it")
     unseen = _unseen(resources.coverage(records, series))
-    lengths = window_lengths(records)
-    if objective.statistic == "max" and lengths:
-        cores = [resources.cores_used(series, trial, _whole_seconds(s)) for trial, s in lengths.items()]
-        largest = np.concatenate(cores)
-        method = "observed maximum of one-second means"
-        return ObservedEvidence(objective, float(largest.max()), int(largest.size), unseen, method)
-    if unseen is not None:
-        return Missing(unseen, len(series))
-    slices = [
-        resources.cores_used(series, trial, np.linspace(0, s, BATCHES + 1)) for trial, s in lengths.items()
+    by_second = objective.statistic == "max"
+    cores = [
+        resources.cores_used(
+            series, trial, _whole_seconds(s) if by_second else np.linspace(0, s, BATCHES + 1)
+        )
+        for trial, s in window_lengths(records).items()
     ]
-    return _mean_in_time(measured, objective, slices)
+    if not cores or np.isnan(np.concatenate(cores)).any() or (unseen is not None and not by_second):
+        return Missing(unseen or "a trial has fewer than two samples of the server's CPU time", len(series))
+    if by_second:
+        each = np.concatenate(cores)
+        method = "observed maximum of one-second means"
+        return ObservedEvidence(objective, float(each.max()), int(each.size), unseen, method)
+    return _mean_in_time(measured, objective, cores)
 
 
 def _whole_seconds(length_s: float) -> Values:

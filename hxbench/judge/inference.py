@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +75,8 @@ class QuantileEvidence:
     @cached_property
     def over(self) -> int:
         """Returns how many values miss the limit."""
-        limit = self.objective.limit
-        if is_strict(self.objective):
-            return self.n - int(np.searchsorted(self.in_order, limit, side="left"))
-        return self.n - int(np.searchsorted(self.in_order, limit, side="right"))
+        side: Literal["left", "right"] = "left" if is_strict(self.objective) else "right"
+        return self.n - int(np.searchsorted(self.in_order, self.objective.limit, side=side))
 
     @property
     def p_fail(self) -> float:
@@ -161,11 +160,12 @@ def _between(share: Interval) -> str:
 
 @dataclass(frozen=True)
 class MeanEvidence:
-    """A mean over trials, or over batches in time order, with Student's interval."""
+    """A mean over trials, or over batches in time order, with Student's interval; n values of `requests`."""
 
     objective: Objective
     mean: Mean
     n: int
+    requests: int
     method: str
     interval_kind: str = "Student's t"
 
@@ -203,9 +203,9 @@ class MeanEvidence:
         )
 
     def _needed_n(self, bounds: Interval) -> int | None:
-        """Returns n scaled by the square of how much narrower the interval must be."""
+        """Returns the requests there were times the square of how much narrower the interval must be."""
         away = self.objective.limit - self.mean.value
         if away == 0:
             return None
         reach = (bounds.high if away > 0 else bounds.low) - self.mean.value
-        return math.ceil(self.n * (reach / away) ** 2)
+        return math.ceil(self.requests * (reach / away) ** 2)

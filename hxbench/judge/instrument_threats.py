@@ -20,6 +20,7 @@ _NO_HOST = "the host's CPU time was not sampled"
 
 
 def send_lag(measured: Measured) -> Found | None:
+    """Returns how late requests of an open loop went out, in seconds."""
     if measured.records.profile.load.loop != "open":
         return None
     lag = np.sort(measured.attempted["send_lag_s"].dropna().to_numpy())
@@ -28,9 +29,8 @@ def send_lag(measured: Measured) -> Found | None:
 
 
 def idle_share(measured: Measured) -> Found | None:
-    """Share of the users' time in which they were neither waiting nor being answered."""
-    users = measured.records.profile.load.users
-    if measured.records.profile.load.loop != "closed" or users is None:
+    """Returns the share of a closed loop's user time in which nothing was asked."""
+    if measured.records.profile.load.loop != "closed":
         return None
     attempted = measured.attempted
     lag = attempted["send_lag_s"].dropna()
@@ -45,7 +45,7 @@ def idle_share(measured: Measured) -> Found | None:
 
 
 def foreign_cpu(measured: Measured) -> Found:
-    """Host busy minus server and load generator, as a share of all cores over the measured windows."""
+    """Returns the host's busy time less server and load generator, as a share of all cores in the windows."""
     records = measured.records
     cores = records.facts.get("host", {}).get("cores")
     host = sampled(records, "host", "cpu_busy_seconds")
@@ -57,7 +57,8 @@ def foreign_cpu(measured: Measured) -> Found:
     share = sum(foreign_s) / (sum(lengths.values()) * cores)
     if np.isnan(share):
         return None, _NO_HOST
-    return max(share, 0.0), f"other work took {units.share(max(share, 0.0))} of {cores} cores"
+    share = max(share, 0.0)
+    return share, f"other work took {units.share(share)} of {cores} cores"
 
 
 def _foreign_seconds(host: pd.DataFrame, own: Sequence[pd.DataFrame], trial: int, length_s: float) -> float:
@@ -66,17 +67,17 @@ def _foreign_seconds(host: pd.DataFrame, own: Sequence[pd.DataFrame], trial: int
     return (float(cores_used(host, trial, window)[0]) - used) * length_s
 
 
-def cut(measured: Measured) -> Found:
+def cut_short(measured: Measured) -> Found:
+    """Returns the share of the N requests that we ended, or that a killed run left behind."""
     attempted = measured.attempted
     if not len(attempted):
         return None, NOT_STATED
-    cut = int(attempted["outcome"].isin(["cancelled", "unfinished"]).sum())
-    return cut / len(
-        attempted
-    ), f"{cut} of {len(attempted)} requests were cut or never came back; they count as failed"
+    n, cut = len(attempted), int(attempted["outcome"].isin(["cancelled", "unfinished"]).sum())
+    return cut / n, f"{cut} of {n} requests were cut or never came back; they count as failed"
 
 
 def coalesced(measured: Measured) -> Found:
+    """Returns the share of reads that joined segments, all stamped with the last one's arrival."""
     segments = measured.records.reads["segments"].dropna()
     if segments.empty:
         return None, "the platform does not say how many segments a read joined"
@@ -85,6 +86,7 @@ def coalesced(measured: Measured) -> Found:
 
 
 def user_stamps(measured: Measured) -> Found:
+    """Returns the share of requests whose stamps the program took when it came to read."""
     stamps = measured.attempted["stamp"].dropna()
     if stamps.empty:
         return None, NOT_STATED
@@ -93,12 +95,10 @@ def user_stamps(measured: Measured) -> Found:
 
 
 def sampler(measured: Measured) -> Found:
+    """Returns the samples a second of the server's processes, of the worst trial."""
     series = sampled(measured.records, "process", "rss_bytes")
     covered = None if series.empty else coverage(measured.records, series)
     if covered is None:
         return None, "the server's processes were not sampled"
-    return (
-        covered.rate_hz,
-        f"{units.number(covered.rate_hz)} samples a second; the longest gap is "
-        + units.duration(covered.largest_gap_s),
-    )
+    rate, gap = units.number(covered.rate_hz), units.duration(covered.largest_gap_s)
+    return covered.rate_hz, f"{rate} samples a second; the longest gap is {gap}"

@@ -9,8 +9,8 @@ itl: gaps between token-bearing reads, one value a gap. tpot: (last - first toke
 first read), one value a request; a request with one token-bearing read has none.
 Throughput: by arrival inside the measured window, of good requests in whatever phase they began; the whole
 run beside it. Goodput: share of N that met every objective a single request can meet.
-Quantiles: nearest rank. A failure is infinite in quantiles and the total time limit in means; figures of the
-successful alone stand beside.
+Quantiles: nearest rank. A failure is infinite in quantiles and the total time limit in means; for itl it is
+that for as many gaps as a good request has on average. Figures of the successful alone stand beside.
 """
 
 from typing import Any

@@ -26,7 +26,7 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
     (Threat("foreign_cpu", "other work on the machine",
             "share", 0.10, "harms", "noise", (*LATENCIES, *_RATES)), instrument.foreign_cpu),
     (Threat("cut_requests", "requests cut short by us",
-            "share", 0.01, "harms", "instrument", (*LATENCIES, "error_rate")), instrument.cut),
+            "share", 0.01, "harms", "instrument", (*LATENCIES, "error_rate")), instrument.cut_short),
     (Threat("coalesced_reads", "several segments under one stamp",
             "share", 0.01, "both", "instrument", ("itl",), starves=True), instrument.coalesced),
     (Threat("stamps", "stamps taken by the program",

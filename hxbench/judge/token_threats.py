@@ -22,6 +22,7 @@ PROMPT_COUNTERS = (
 
 
 def output_length(measured: Measured) -> Found:
+    """Returns the share of answers not as long as asked, where the profile asks the model not to stop."""
     if not measured.records.profile.target.extra_body.get("ignore_eos"):
         return None, "the model may end its answers by itself (extra_body.ignore_eos is not set)"
     good = _good(measured)
@@ -34,6 +35,7 @@ def output_length(measured: Measured) -> Found:
 
 
 def cached(measured: Measured) -> Found:
+    """Returns the share of prompt tokens that the server took from a cache."""
     good = _good(measured).dropna(subset=["cached_tokens", "prompt_tokens"])
     prompt = int(good["prompt_tokens"].sum())
     if not prompt:
@@ -43,6 +45,7 @@ def cached(measured: Measured) -> Found:
 
 
 def request_cap(measured: Measured) -> Found | None:
+    """Returns in how many trials of a closed loop by time no planned request was left over."""
     load = measured.records.profile.load
     if load.loop != "closed" or load.requests is not None:
         return None
@@ -50,13 +53,12 @@ def request_cap(measured: Measured) -> Found | None:
     used_up = [int(rows["attempted"].all()) for _, rows in measure.groupby("trial")]
     if not used_up:
         return None, NOT_STATED
-    detail = (
-        "the planned requests were used up before the time was" if any(used_up) else "requests were left over"
-    )
-    return float(sum(used_up)), detail
+    detail = "were used up before the time was" if any(used_up) else "were left over"
+    return float(sum(used_up)), f"planned requests {detail}"
 
 
 def usage_missing(measured: Measured) -> Found:
+    """Returns the share of answers whose tokens the server did not state."""
     good = _good(measured)
     if good.empty:
         return None, NOT_STATED
@@ -65,6 +67,7 @@ def usage_missing(measured: Measured) -> Found:
 
 
 def deltas_above_usage(measured: Measured) -> Found:
+    """Returns the share of answers with more pieces of text than tokens, which cannot be."""
     good = _good(measured)
     good = good[_has_usage(good)].dropna(subset=["output_tokens", "deltas"])
     if good.empty:
@@ -74,10 +77,12 @@ def deltas_above_usage(measured: Measured) -> Found:
 
 
 def output_counter(measured: Measured) -> Found:
+    """Returns by how many output tokens the server's counter and the answers differ."""
     return _counter(measured, OUTPUT_COUNTERS, "output_tokens", most="max_tokens")
 
 
 def prompt_counter(measured: Measured) -> Found:
+    """Returns by how many prompt tokens the server's counters and the answers differ."""
     return _counter(measured, PROMPT_COUNTERS, "prompt_tokens", most=None)
 
 
