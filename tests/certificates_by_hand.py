@@ -33,28 +33,28 @@ def verdict(name: str, word: str, **more: Any) -> dict[str, Any]:
     return made | more
 
 
-def functional(name: str, number: str, word: str, reason: str) -> dict[str, Any]:
+def functional(number: str, word: str, reason: str, part: str = "") -> dict[str, Any]:
     return verdict(
-        name,
+        f"{CASE}{number}{part}",
         word,
         case=f"{CASE}{number}",
         metric=None,
         statistic=None,
         unit=None,
         comparator=None,
-        method="one request",
+        method="single requests outside the load",
         reason=reason,
         n=1,
         n_eff=1.0,
-        records=["records/exchanges.jsonl"],
+        records=["records/exchanges.json"],
     )
 
 
 def verdicts() -> list[dict[str, Any]]:
     decided = {"interval_kind": "order statistics", "confidence": 0.975, "n": 400, "n_eff": 400.0}
     return [
-        functional("ready", "001", "PASS", "ready after 1.2 s"),
-        functional("health", "002", "PASS", "status 200 with 'ok'"),
+        functional("001", "PASS", "ready after 1.2 s"),
+        functional("002", "PASS", "status 200 with 'ok'"),
         verdict(
             "ttft.p95",
             "PASS",
@@ -122,8 +122,8 @@ def verdicts() -> list[dict[str, Any]]:
             method="observed maximum",
             reason="the largest of 600 values is 251 MB",
         ),
-        functional("empty_prompt", "009", "PASS", "status 200, as the profile declares"),
-        functional("above_context", "010", "SKIPPED", "the profile declares nothing for it"),
+        functional("009", "PASS", "status 200, as the profile declares"),
+        functional("010", "SKIPPED", "the profile declares nothing for it", ".above_context"),
     ]
 
 
@@ -183,10 +183,12 @@ def catalogue() -> list[dict[str, Any]]:
         }
 
     return [
-        entry("001", "Initialisation", "PASS", ["ready"]),
+        entry("001", "Initialisation", "PASS", [f"{CASE}001"]),
+        entry("002", "Health probe", "PASS", [f"{CASE}002"]),
         entry("003", "Inference performance", "FAIL", ["ttft.p95", "itl.p99", "e2e.mean"], "e2e.mean failed"),
         entry("008", "CPU", None, [], "the profile sets no limit"),
-        entry("009", "Empty prompt", "PASS", ["empty_prompt"]),
+        entry("009", "Empty prompt", "PASS", [f"{CASE}009"]),
+        entry("010", "Other bad input", "SKIPPED", [f"{CASE}010.above_context"]),
     ]
 
 
@@ -221,7 +223,7 @@ def certificate(**more: Any) -> dict[str, Any]:
             "requests": 400,
             "repeatability": "not assessed (one trial)",
         },
-        "declarations": {"empty_prompt": 200, "broken_json": 400},
+        "declarations": {"empty_prompt": {"declared": 200, "seen": 200}},
         "notes": [
             "The limits are about four times what this machine measures: they prove the workbench, not the "
             "model."

@@ -240,7 +240,7 @@ def test_hostile_text_in_a_certificate_is_shown_and_does_nothing(visit: Any) -> 
         notes=list(PAYLOADS),
         verdicts=[verdict(p, p, reason=p, method=p, metric=None, records=[p]) for p in PAYLOADS],
         catalogue=[catalogue()[0] | {"id": p, "name": p, "reason": p, "evidence": [p]} for p in PAYLOADS],
-        declarations=dict.fromkeys(PAYLOADS, 400),
+        declarations={p: {"declared": p, "seen": None} for p in PAYLOADS},
     )
     seen = visit(certificate_page(hostile, dict.fromkeys(PAYLOADS, PAYLOADS[0]), [(PAYLOADS[1], "x.html")]))
     assert [] == seen.complaints

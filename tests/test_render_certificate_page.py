@@ -36,7 +36,7 @@ def test_the_first_screen_says_what_was_certified_and_how_it_ended() -> None:
         "✕ FAILED 1 of 10 checks failed: e2e.mean.",
         "Server embedded b11549",
         "Measured on an imaginary one, 2 cores, 8 GB, Linux",
-        "When 2026-01-02T03:06:05Z",
+        "When 2026-01-02 03:06:05 UTC",
         "Profile smollm2-135m, SHA-256 b179c9520000",
         "Checks 7 passed, 1 failed, 1 inconclusive, 1 skipped",
         "Score 75 of 100",
@@ -56,12 +56,12 @@ def test_what_was_not_decided_says_why_and_what_would_decide_it() -> None:
     shown = text(page(certificate(), FACTS))
     part = shown[shown.index("What was not decided") : shown.index("How far the measurement")]
     assert "other work took 14 %. About 1 100 requests would decide it." in part
-    assert "Prompt above the context : the profile declares nothing for it." in part
+    assert "Other bad input: above context : the profile declares nothing for it." in part
     assert "TC-L1-COMP-SMOLLM2-008 CPU: the profile sets no limit." in part
 
 
 def test_when_all_is_decided_the_page_says_so() -> None:
-    decided = certificate(verdicts=verdicts()[:3], catalogue=catalogue()[:2])
+    decided = certificate(verdicts=verdicts()[:3], catalogue=catalogue()[:3])
     assert "Everything asked was decided." in text(page(decided, FACTS))
 
 
@@ -80,7 +80,7 @@ def test_a_check_leads_to_its_method_case_requirement_and_raw_data() -> None:
     assert anchor is not None
     part = text(html[html.index(f'<article class="check" id="{anchor[1]}">') :])
     assert "Raw data records/requests.parquet Case TC-L1-COMP-SMOLLM2-003 Requirement R2.1" in part
-    assert "Confidence of the deciding bound 97.5 % n, and what it is worth 400, 400" in part
+    assert "Confidence of the deciding bound 97.5 % n 400 Effective n 400" in part
 
 
 def test_the_catalogue_links_each_case_to_its_evidence_and_lists_what_was_not_run() -> None:
@@ -96,7 +96,13 @@ def test_evidence_that_is_no_verdict_is_named_without_a_link() -> None:
 
 def test_declarations_measurement_facts_and_pages_are_all_there() -> None:
     shown = text(page(certificate(), FACTS, [("validation", "validation.html")]))
-    for part in ("Empty prompt status 200", "Measured 60 s", "Memory 8 GB", "Kernel 6.1.0", "Numpy 2.4.6"):
+    for part in (
+        "Empty prompt status 200, seen 200",
+        "Measured 60 s",
+        "Memory 8 GB",
+        "Kernel 6.1.0",
+        "Numpy 2.4.6",
+    ):
         assert part in shown
     assert '<a href="validation.html">validation</a>' in page(
         certificate(), FACTS, [("validation", "validation.html")]
@@ -143,7 +149,7 @@ def test_foreign_text_stays_text_wherever_the_page_shows_it(payload: str) -> Non
         run=payload,
         status_reason=payload,
         notes=[payload],
-        declarations={payload: payload},
+        declarations={payload: {"declared": payload, "seen": None}},
         verdicts=[verdict(payload, payload, reason=payload, method=payload, metric=None)],
         catalogue=[catalogue()[0] | {"evidence": [payload], "name": payload, "reason": payload}],
     )
@@ -200,16 +206,19 @@ def test_an_interval_is_written_with_its_unit_once_and_its_open_end_in_words() -
     assert "12 345 to 12 345" == wording.interval(gate(interval=[12_345, 12_345], unit="count"))
 
 
-def test_metrics_and_requests_are_named_in_words() -> None:
+def test_metrics_are_named_in_words() -> None:
     names = [
-        wording.gate(verdict(name, "PASS"))
+        wording.gate(verdict(name, "PASS"), {})
         for name in ("itl.p99_9", "e2e.max", "error_rate.share", "other.p50")
     ]
     assert ["Time between tokens, p99.9", "Time to last token, longest", "Error rate", "other, p50"] == names
-    requests = [
-        wording.gate(verdict(name, "PASS", metric=None)) for name in ("answer:paris", "models", "other")
-    ]
-    assert ["Answer to paris", "The model asked for", "other"] == requests
+
+
+def test_a_functional_check_is_called_by_its_case() -> None:
+    shown = wording.names(certificate())
+    assert "Initialisation" == shown["TC-L1-COMP-SMOLLM2-001"]
+    assert "Other bad input: above context" == shown["TC-L1-COMP-SMOLLM2-010.above_context"]
+    assert "why" == wording.gate(verdict("why", "PASS", metric=None, case="nobody's"), {})
 
 
 def test_any_value_of_a_document_becomes_text() -> None:

@@ -123,6 +123,12 @@ def test_the_axis_is_labelled_in_units_a_reader_knows() -> None:
     assert ("100 ms", "200 ms", "500 ms") == made.layout.xaxis.ticktext
 
 
+def test_a_stray_tiny_value_does_not_push_the_others_together() -> None:
+    made = figures.distribution(latencies(1e-6, *[0.1] * 999), "ttft_s", title="Time")
+    assert np.log10(0.04) < made.layout.xaxis.range[0]
+    assert 1000 == sum(made.data[0].y)  # it is counted where the axis begins
+
+
 def test_a_wide_axis_is_labelled_by_powers_of_ten() -> None:
     made = figures.distribution(latencies(0.001, 9), "ttft_s", title="Time")
     assert ("1 ms", "10 ms", "100 ms", "1 s", "10 s") == made.layout.xaxis.ticktext

@@ -22,7 +22,7 @@ def parsed(**more: Any) -> ElementTree.Element:
 
 
 def outcome(word: str) -> list[str]:
-    case = parsed(verdicts=[functional("ready", "001", word, "why")]).find("testcase")
+    case = parsed(verdicts=[functional("001", word, "why")]).find("testcase")
     assert case is not None
     return [child.tag for child in case]
 
@@ -63,7 +63,7 @@ def test_a_run_that_is_not_whole_is_an_error_even_when_all_checks_passed() -> No
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_foreign_text_leaves_the_xml_well_formed(payload: str) -> None:
-    suite = parsed(run=payload, verdicts=[functional(payload, "001", "FAIL", payload)])
+    suite = parsed(run=payload, verdicts=[functional(payload, "FAIL", payload)])
     assert ["properties", "testcase"] == [child.tag for child in suite]
 
 
@@ -79,7 +79,7 @@ def test_the_summary_has_status_reason_and_a_row_a_check() -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_foreign_text_stays_text_in_the_summary(payload: str) -> None:
-    quoting = certificate(verdicts=[functional("ready", "001", "FAIL", f"{payload} | x\n\n# y")])
+    quoting = certificate(verdicts=[functional("001", "FAIL", f"{payload} | x\n\n# y")])
     rows = [line for line in summary.markdown(quoting).splitlines() if line.startswith("| ✕")]
     assert 1 == len(rows)
     unescaped = [

@@ -23,7 +23,9 @@ def page(
 
     The same certificate and facts give the same bytes.
     """
-    checks = [_check(verdict, number) for number, verdict in enumerate(certificate["verdicts"], start=1)]
+    names = wording.names(certificate)
+    numbered = enumerate(certificate["verdicts"], start=1)
+    checks = [_check(verdict, names[verdict["id"]], number) for number, verdict in numbered]
     return render(
         "certificate.html.j2",
         c=certificate,
@@ -39,7 +41,7 @@ def page(
         ledger=[_ledger_row(entry) for entry in certificate["ledger"]],
         trust=_trust(certificate["ledger"]),
         measurement=list(_pairs(certificate["measurement"])),
-        declarations=[(_words(name), f"status {code}") for name, code in certificate["declarations"].items()],
+        declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
         details=_details(facts),
         pages=pages,
         policy=policy(),
@@ -53,7 +55,7 @@ def _head(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> Pairs:
         ("Model the server loaded", target["loaded_model"] or "not known"),
         ("Server", " ".join(part for part in (target["server"], target["build"]) if part)),
         ("Measured on", _machine(facts.get("host", {}))),
-        ("When", str(certificate["created"])),
+        ("When", wording.moment(str(certificate["created"]))),
         ("Profile", f"{profile['name']}, SHA-256 {wording.short_hash(profile['sha256'])}"),
         ("Checks", wording.counts(certificate)),
         ("Score", units.ABSENT if score is None else f"{units.number(score)} of 100"),
@@ -68,11 +70,11 @@ def _machine(host: Mapping[str, Any]) -> str:
     return ", ".join(str(part) for part in (*parts, host.get("system")) if part) or units.ABSENT
 
 
-def _check(verdict: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _check(verdict: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
     return {
         **verdict,
         "anchor": f"check-{number}",
-        "name": wording.gate(verdict),
+        "name": name,
         "reason": str(verdict["reason"]).rstrip("."),
         "measured": wording.measured(verdict),
         "interval": wording.interval(verdict),
@@ -89,12 +91,17 @@ def _basis(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Interval", wording.interval(verdict)
         yield "Limit", wording.limit(verdict)
         yield "Confidence of the deciding bound", wording.confidence(verdict)
-        yield "n, and what it is worth", f"{units.count(verdict['n'])}, {units.number(verdict['n_eff'])}"
+        yield "n", units.count(verdict["n"])
+        yield "Effective n", units.number(verdict["n_eff"])
     yield "Method", verdict["method"]
     yield "Ledger", ", ".join(verdict["ledger"])
     yield "Raw data", ", ".join(verdict["records"])
     yield "Case", verdict["case"]
     yield "Requirement", verdict["requirement"]
+
+
+def _kept(declaration: Mapping[str, Any]) -> str:
+    return f"status {wording.plain(declaration['declared'])}, seen {wording.plain(declaration['seen'])}"
 
 
 def _ledger_row(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from hxbench.render.plot_data import PLOTLY_MIME
 # Okabe and Ito (2008), Color Universal Design: told apart with any colour vision, on white and on black.
 BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
 GREY = "#7d8590"
+_TEXT = "#6e7681"  # where no page chooses: readable on JupyterLab's white and on its black
 FORBIDDEN = "rgba(213, 94, 0, 0.13)"
 SHADE = "rgba(125, 133, 144, 0.14)"
 _AXIS = {
@@ -26,7 +27,7 @@ _AXIS = {
 _TEMPLATE = {
     "layout": {
         "colorway": [BLUE, ORANGE, GREEN, PURPLE, RED, "#56b4e9"],
-        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 12},
+        "font": {"family": "system-ui, Segoe UI, Roboto, sans-serif", "size": 12, "color": _TEXT},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "xaxis": _AXIS,
@@ -76,8 +77,8 @@ def panels(title: str, subtitle: str, heights: Sequence[float], height: int) -> 
         rows=len(heights), cols=1, shared_xaxes=True, vertical_spacing=0.07, row_heights=list(heights),
         figure=Figure(),
     )  # fmt: skip
+    figure.layout.template = _TEMPLATE  # in place of plotly's own, not merged into it
     figure.update_layout(
-        template=_TEMPLATE,
         title={"text": title, "subtitle": {"text": subtitle}},
         height=height,
         margin={"l": 64, "r": 20, "t": 92, "b": 52},

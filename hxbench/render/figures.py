@@ -82,8 +82,12 @@ def _spread(values: npt.NDArray[np.float64], failed: int, of: str) -> str:
 
 
 def _range(values: npt.NDArray[np.float64], limits: list[float]) -> tuple[float, float]:
-    """Returns the ends of a logarithmic axis with all values and limits, at least a factor of 4 apart."""
-    smallest, largest = max(float(values[0]), 1e-7), float(max([values[-1], *limits]))
+    """Returns the ends of a logarithmic axis with values and limits, at least a factor of 4 apart.
+
+    The few smallest values may lie before it: they would push together what matters.
+    """
+    smallest = max(float(min([values[len(values) // 200], *limits])), 1e-7)
+    largest = float(max([values[-1], *limits]))
     middle, half = np.sqrt(smallest * largest), max(np.sqrt(largest / smallest) * 1.25, 2.0)
     return float(middle / half), float(middle * half)
 
@@ -97,7 +101,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _histogram(figure: Figure, values: npt.NDArray[np.float64], low: float, high: float, of: str) -> None:
-    counts, edges = np.histogram(values, bins=np.geomspace(low, high, _BINS + 1))
+    counts, edges = np.histogram(np.maximum(values, low), bins=np.geomspace(low, high, _BINS + 1))
     figure.add_scatter(
         x=thin(edges), y=[*counts.tolist(), 0], row=1, col=1,
         mode="lines", name=f"{of.capitalize()} from here",

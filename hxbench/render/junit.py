@@ -23,10 +23,11 @@ def xml(certificate: Mapping[str, Any]) -> str:
     for name in ("run", "status", "hxbench"):
         properties.append(_element("property", name=name, value=certificate[name]))
     properties.append(_element("property", name="profile_sha256", value=certificate["profile"]["sha256"]))
+    names = wording.names(certificate)
     for verdict in certificate["verdicts"]:
         outcome = _OUTCOMES.get(verdict["verdict"], "error")
         why = f"{verdict['verdict']}: {verdict['reason']}"
-        suite.append(_case(verdict["case"], wording.gate(verdict), outcome, why))
+        suite.append(_case(verdict["case"], names[verdict["id"]], outcome, why))
     if certificate["status"] == "INCOMPLETE":
         suite.append(_case("run", "The run is whole", "error", f"INCOMPLETE: {certificate['status_reason']}"))
     for count, tag in _COUNTS.items():

@@ -174,19 +174,21 @@ def spans(records: Records) -> list[Span]:
 def verdict_table(certificate: Mapping[str, Any]) -> Table:
     """Returns the verdicts as ready text, what did not pass first."""
     ordered = sorted(certificate["verdicts"], key=lambda verdict: _ORDER.get(verdict["verdict"], 0))
-    return Table([_verdict_row(verdict) for verdict in ordered], columns=_VERDICT_COLUMNS)
+    names = wording.names(certificate)
+    rows = [_verdict_row(verdict, names[verdict["id"]]) for verdict in ordered]
+    return Table(rows, columns=_VERDICT_COLUMNS)
 
 
 _ORDER = {"FAIL": 1, "INCONCLUSIVE": 2, "PASS": 3, "SKIPPED": 4}
 _VERDICT_COLUMNS = ["Verdict", "What", "Measured", "Interval", "Limit", "n", "Why"]
 
 
-def _verdict_row(verdict: Mapping[str, Any]) -> list[str]:
+def _verdict_row(verdict: Mapping[str, Any], name: str) -> list[str]:
     look = looks(verdict["verdict"])
     numbers = [wording.measured(verdict), wording.interval(verdict), wording.limit(verdict)]
     return [
         f"{look.symbol} {look.word}",
-        wording.gate(verdict),
+        name,
         *numbers,
         f"{verdict['n']}",
         str(verdict["reason"]),
@@ -227,7 +229,8 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 def card_html(certificate: Mapping[str, Any]) -> str:
     """Returns the certificate as a card for a notebook: status, reason, verdicts; all of it escaped."""
     look = looks(certificate["status"])
-    rows = "".join(_card_row(verdict) for verdict in certificate["verdicts"])
+    names = wording.names(certificate)
+    rows = "".join(_card_row(verdict, names[verdict["id"]]) for verdict in certificate["verdicts"])
     columns = "".join(
         f'<th scope="col">{name}</th>' for name in ("Verdict", "What", "Measured", "Interval", "Limit")
     )
@@ -242,10 +245,10 @@ def card_html(certificate: Mapping[str, Any]) -> str:
     )
 
 
-def _card_row(verdict: Mapping[str, Any]) -> str:
+def _card_row(verdict: Mapping[str, Any], name: str) -> str:
     look = looks(verdict["verdict"])
     cells = (
-        wording.gate(verdict),
+        name,
         wording.measured(verdict),
         wording.interval(verdict),
         wording.limit(verdict),

@@ -24,32 +24,28 @@ _METRICS = {
     "cpu": "Server processor",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
-_EXCHANGES = {
-    "ready": "Ready in time",
-    "health": "Health probe",
-    "models": "The model asked for",
-    "empty_prompt": "Empty prompt",
-    "broken_json": "Broken JSON",
-    "negative_max_tokens": "Negative token limit",
-    "above_context": "Prompt above the context",
-    "health_after": "Healthy afterwards",
-}
 COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
 
-def gate(verdict: Part) -> str:
-    """Returns what a verdict is about: `Time to first token, p95`, `Health probe`."""
+def names(certificate: Part) -> dict[str, str]:
+    """Returns for each verdict's id what it is about: `Time to first token, p95`, `Health probe`."""
+    cases = {entry["id"]: str(entry["name"]) for entry in certificate["catalogue"]}
+    return {verdict["id"]: gate(verdict, cases) for verdict in certificate["verdicts"]}
+
+
+def gate(verdict: Part, cases: Mapping[str, str]) -> str:
+    """Returns what a verdict is about; `cases` are the names of the catalogue's cases by their ids."""
     metric, statistic = verdict["metric"], verdict["statistic"] or ""
     if metric is None:
-        return _exchange(str(verdict["id"]))
+        part = str(verdict["id"]).removeprefix(str(verdict["case"])).removeprefix(".")
+        return ": ".join(text for text in (cases.get(verdict["case"], ""), _words(part)) if text)
     return ", ".join(
         part for part in (_METRICS.get(metric, metric), _STATISTICS.get(statistic, statistic)) if part
     )
 
 
-def _exchange(name: str) -> str:
-    kind, _, rest = name.partition(":")
-    return f"Answer to {rest}" if kind == "answer" and rest else _EXCHANGES.get(name, name)
+def _words(key: str) -> str:
+    return key.replace("_", " ")
 
 
 def amount(value: float | None, unit: str | None) -> str:
@@ -97,6 +93,11 @@ def counts(certificate: Part) -> str:
     """Returns the counts of verdicts as a line: `9 passed, 1 inconclusive`."""
     found = [f"{units.count(number)} {name}" for name, number in certificate["counts"].items() if number]
     return ", ".join(found) or "nothing was checked"
+
+
+def moment(text: str) -> str:
+    """Returns an ISO 8601 time as a reader writes it: `2026-01-02 03:06:05 UTC`."""
+    return text.replace("T", " ", 1).removesuffix("Z").removesuffix("+00:00") + " UTC"
 
 
 def short_hash(sha256: str | None) -> str:
