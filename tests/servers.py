@@ -69,6 +69,22 @@ def stream(tokens: int = 4, first_s: float = 0.0, gap_s: float = 0.0) -> Iterato
     yield event(delta(None, finish="stop")) + event(usage(9, tokens)) + DONE + END
 
 
+def conforming(request: Request) -> Iterable[Any]:
+    """What level 1 wants of bad input, and an answer to everything else."""
+    try:
+        asked = request.document
+    except ValueError:
+        return [plain(400, '{"error": "the body is not JSON"}')]
+    text = asked["messages"][0]["content"]
+    if not text:
+        return [plain(400, '{"error": "messages.0.content (the prompt): must not be empty"}')]
+    if asked["max_tokens"] < 0:
+        return [plain(400, '{"error": "max_tokens: must be positive"}')]
+    if len(text) > 100_000:
+        return [plain(400, '{"error": "messages: above the context"}')]
+    return stream(asked["max_tokens"], 0.01, 0.002)
+
+
 @dataclass
 class Behaviour:
     """What a target does; each part can be replaced by a script."""
@@ -106,6 +122,8 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._closing:
+            return
         self._closing = True
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

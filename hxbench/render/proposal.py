@@ -26,6 +26,8 @@ objectives:
   ttft: {p95: 500 ms}
   error_rate: < 1 %               # needs 368 requests without a failure to be decided
   throughput_tokens: {at_least: 40}
+checks: [TC-L1-*]                 # all cases of level 1; a certificate needs them
+# declares: {empty_prompt: 200}   # the status your server gives to bad input, where it is no 4xx
 """
 
 
@@ -47,8 +49,10 @@ def write(path: Path, records: Records | None) -> Path:
 
 def _from(records: Records) -> Iterator[str]:
     yield f"# Limits: {ROOM:g} times what {records.path.name} measured. Replace them by what your users need."
-    kept = {key: records.document[key] for key in ("schema", "name", "target", "workload", "load", "limits")}
-    yield from yaml_lines({**kept, "objectives": objectives(metrics.summary(records))}, {})
+    kept = {key: records.document[key] for key in ("schema", "name", "target", "workload", "load", "limits", "declares", "answers")}
+    yield from yaml_lines(
+        {**kept, "objectives": objectives(metrics.summary(records)), "checks": ["TC-L1-*"]}, {}
+    )
 
 
 def objectives(summary: dict[str, Any]) -> dict[str, Any]:
