@@ -112,6 +112,7 @@ def test_declarations_measurement_facts_and_pages_are_all_there() -> None:
 def test_a_certificate_of_nothing_still_makes_a_page() -> None:
     empty = certificate(
         status="INCOMPLETE",
+        created=None,
         score=None,
         verdicts=[],
         ledger=[],
@@ -128,6 +129,7 @@ def test_a_certificate_of_nothing_still_makes_a_page() -> None:
         "No case of the catalogue was asked for.",
         "Checks nothing was checked",
         "Score –",
+        "When –",
         "Measured on –",
     ):
         assert part in shown

@@ -55,7 +55,7 @@ def _head(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> Pairs:
         ("Model the server loaded", target["loaded_model"] or "not known"),
         ("Server", " ".join(part for part in (target["server"], target["build"]) if part)),
         ("Measured on", _machine(facts.get("host", {}))),
-        ("When", wording.moment(str(certificate["created"]))),
+        ("When", wording.moment(certificate["created"])),
         ("Profile", f"{profile['name']}, SHA-256 {wording.short_hash(profile['sha256'])}"),
         ("Checks", wording.counts(certificate)),
         ("Score", units.ABSENT if score is None else f"{units.number(score)} of 100"),

@@ -8,7 +8,6 @@ import ast
 import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import Any
 import hxbench
 from hxbench.errors import InputError
 from hxbench.render.completeness import mark, shortfall
-from hxbench.render.files import read_notebook, write_notebook
+from hxbench.render.files import read_notebook, write_notebook, write_whole
 from hxbench.shipped import shipped
 
 _STOP_S = 15.0  # from the order to stop to a kill; papermill gives its kernel 5
@@ -54,7 +53,7 @@ def execute(
     """
     source = find(notebook)
     _check(source.name, declared(source), parameters)
-    shutil.copyfile(source, out_path)  # what stands there if nothing runs at all: a notebook without results
+    write_whole(out_path, source.read_bytes())  # what stands there if nothing runs at all: a notebook without results
     with _private_folder() as folder:
         ending = _run(folder, source, out_path, dict(parameters), timeout)
     return _judged(source, out_path, ending)

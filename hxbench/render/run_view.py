@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hxbench import units
 from hxbench.judge.measured import Measured
 from hxbench.judge.metrics import over_time, resources, windows
 from hxbench.plan.objectives import Objective
@@ -18,6 +19,7 @@ from hxbench.render.figure import Figure, Limit, Span
 from hxbench.render.status import looks
 
 _QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
+_LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
 _KEPT = ["request_id", "trial", "outcome"]
 # of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
@@ -38,7 +40,7 @@ class Table(pd.DataFrame):
     def _repr_html_(self) -> str:
         kept_together = self.map(lambda text: text.replace(" ", "\u00a0") if len(text) <= _SHORT else text)
         with pd.option_context("display.max_colwidth", None):
-            return kept_together.to_html(index=False, border=0, justify="left", max_rows=None)
+            return _LEFT + kept_together.to_html(index=False, border=0, classes="hx-table")
 
 
 class Frames:
@@ -190,7 +192,7 @@ def _verdict_row(verdict: Mapping[str, Any], name: str) -> list[str]:
         f"{look.symbol} {look.word}",
         name,
         *numbers,
-        f"{verdict['n']}",
+        units.count(verdict["n"]),
         str(verdict["reason"]),
     ]
 

@@ -95,8 +95,10 @@ def counts(certificate: Part) -> str:
     return ", ".join(found) or "nothing was checked"
 
 
-def moment(text: str) -> str:
-    """Returns an ISO 8601 time as a reader writes it: `2026-01-02 03:06:05 UTC`."""
+def moment(text: str | None) -> str:
+    """Returns an ISO 8601 time in UTC as a reader writes it: `2026-01-02 03:06:05 UTC`."""
+    if text is None:
+        return units.ABSENT
     return text.replace("T", " ", 1).removesuffix("Z").removesuffix("+00:00") + " UTC"
 
 
