@@ -16,6 +16,10 @@ class HxbenchError(Exception):
 
     exit_status = 4
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: a user's mistake needs none."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InputError(HxbenchError):
     exit_status = 2
