@@ -138,13 +138,13 @@ def test_the_figures_follow_the_colours_of_the_page(visit: Any, validation: str)
 
 def test_on_paper_figures_fit_and_are_dark_on_light(visit: Any, validation: str) -> None:
     seen = visit(validation, color_scheme="dark")
-    seen.page.emulate_media(media="print", color_scheme="dark")
-    seen.value("dispatchEvent(new Event('beforeprint'))")
+    seen.value("dispatchEvent(new Event('beforeprint'))")  # it comes before the colours of the page change
+    assert "rgb(0, 0, 0)" == seen.value("getComputedStyle(document.querySelector('.plot text')).fill")
     assert {680} == set(
         seen.value("[...document.querySelectorAll('.main-svg')].map(s => s.width.baseVal.value)")
     )
+    seen.page.emulate_media(media="print", color_scheme="dark")
     assert "rgb(255, 255, 255)" == seen.value("getComputedStyle(document.body).backgroundColor")
-    assert "rgb(0, 0, 0)" == seen.value("getComputedStyle(document.querySelector('.plot text')).fill")
     assert seen.page.pdf().startswith(b"%PDF")
 
 

@@ -219,10 +219,6 @@ def test_the_columns_of_the_table_are_the_titles_of_the_axes() -> None:
     assert ("Seconds", "Cores") == table.columns
 
 
-def test_a_figure_of_senseless_height_gets_the_usual_one() -> None:
-    assert 450 == plot({"data": [], "layout": {"height": "1px; color: red"}}, "").height
-
-
 def test_a_trace_the_page_cannot_draw_is_an_error() -> None:
     with pytest.raises(
         InputError, match=r"^n\.ipynb: cell 1: trace type: the page draws bar, .*; got scatter3d$"

@@ -53,7 +53,7 @@ def execute(
     """
     source = find(notebook)
     _check(source.name, declared(source), parameters)
-    write_whole(out_path, source.read_bytes())  # what stands there if nothing runs at all: a notebook without results
+    write_whole(out_path, source.read_bytes())  # stands there if nothing runs at all: no result
     with _private_folder() as folder:
         ending = _run(folder, source, out_path, dict(parameters), timeout)
     return _judged(source, out_path, ending)

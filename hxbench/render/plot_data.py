@@ -39,7 +39,6 @@ class Plot:
 
     title: str
     subtitle: str
-    height: int
     json: str
     tables: list[Series]
 
@@ -65,14 +64,9 @@ def plot(spec: Mapping[str, Any], where: str) -> Plot:
     return Plot(
         title=_words(title.get("text")),
         subtitle=_words((title.get("subtitle") or {}).get("text")),
-        height=_height(layout.get("height")),
         json=_script_json({"data": traces, "layout": layout}),
         tables=tables,
     )
-
-
-def _height(stored: Any) -> int:
-    return round(stored) if isinstance(stored, int | float) and 0 < stored < 10_000 else 450
 
 
 def _words(text: Any) -> str:

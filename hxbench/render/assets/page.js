@@ -6,26 +6,27 @@
   script.textContent = await new Response(stream).text();
   document.head.append(script); // runs at once: its hash stands in the policy
 
-  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const themed = (layout) => {
-    const axis = {
-      gridcolor: colour("--grid"), linecolor: colour("--line"), tickcolor: colour("--line"),
-      zerolinecolor: colour("--line"),
-    };
-    const themed = { ...layout, font: { ...layout.font, color: colour("--ink") } };
-    themed.hoverlabel = { bgcolor: colour("--wash"), bordercolor: colour("--line"), font: { color: colour("--ink") } };
+  // before printing the page's own colours are still those of the screen
+  const paper = { "--ink": "#000000", "--line": "#bbbbbb", "--grid": "#dddddd", "--wash": "#ffffff" };
+  const screen = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const themed = (layout, printed) => {
+    const colour = (name) => (printed ? paper[name] : screen(name));
+    const line = { linecolor: colour("--line"), tickcolor: colour("--line"), zerolinecolor: colour("--line") };
+    const ink = { color: colour("--ink") };
+    const made = { ...layout, font: { ...layout.font, ...ink } };
+    made.hoverlabel = { bgcolor: colour("--wash"), bordercolor: colour("--line"), font: ink };
     for (const name of Object.keys(layout)) {
-      if (/^[xy]axis\d*$/.test(name)) themed[name] = { ...layout[name], ...axis };
+      if (/^[xy]axis\d*$/.test(name)) made[name] = { ...layout[name], ...line, gridcolor: colour("--grid") };
     }
-    if (matchMedia("(pointer: coarse)").matches) themed.dragmode = false; // a finger scrolls the page
-    delete themed.width;
-    return themed;
+    if (matchMedia("(pointer: coarse)").matches) made.dragmode = false; // a finger scrolls the page
+    delete made.width;
+    return made;
   };
   // on black, the same hues lighter
   const lighter = { "#0072b2": "#4ba6dd", "#009e73": "#2fbf96", "#d55e00": "#ff8a3d", "0, 114, 178": "75, 166, 221" };
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const figure = (json, print) => {
-    if (dark.matches && !print) {
+  const figure = (json, printed) => {
+    if (dark.matches && !printed) {
       for (const [from, to] of Object.entries(lighter)) json = json.replaceAll(from, to);
     }
     return JSON.parse(json);
@@ -40,7 +41,7 @@
     for (const { place, json } of plots) {
       const { data, layout } = figure(json, printed);
       const size = printed ? { width: 680, autosize: false } : { autosize: true };
-      Plotly.react(place, data, { ...themed(layout), ...size }, config);
+      Plotly.react(place, data, { ...themed(layout, printed), ...size }, config);
     }
   };
   drawAll(false);
