@@ -18,7 +18,7 @@ import pytest
 
 from hxbench.errors import InputError
 from hxbench.render import notebooks
-from hxbench.render.completeness import PARTIAL_TAG, shortfall
+from hxbench.render.completeness import PARTIAL_TAG, mark, shortfall
 from hxbench.render.exporter import page
 from hxbench.render.notebooks import Executed, declared, execute, find
 
@@ -135,7 +135,9 @@ def test_a_stopped_caller_leaves_no_process_and_no_folder(tmp_path: Path) -> Non
     assert caller.wait(30) != 0
     _, alive = psutil.wait_procs(family, timeout=10)
     assert [] == alive
-    assert shortfall(nbformat.read(tmp_path / "o.ipynb", as_version=4)) is not None
+    left = nbformat.read(tmp_path / "o.ipynb", as_version=4)
+    assert str(shortfall(left)).startswith("it was stopped: code cell ")
+    assert left.cells[0].source.startswith("**INCOMPLETE.**")
 
 
 def _wait_for(found: Callable[[], list[psutil.Process]]) -> list[psutil.Process]:
@@ -253,6 +255,15 @@ def test_a_runner_that_left_garbage_leaves_a_notebook_that_says_so(tmp_path: Pat
     judged = notebooks._judged(tmp_path / "n.ipynb", tmp_path / "o.ipynb", None)
     assert "its process left no readable notebook: code cell 1 never ran to its end" == judged.reason
     assert "INCOMPLETE" in nbformat.read(tmp_path / "o.ipynb", as_version=4).cells[0].source
+
+
+def test_a_notebook_once_marked_can_become_whole(tmp_path: Path) -> None:
+    again = by_hand.after_run()
+    mark(again, "it was stopped")
+    nbformat.write(again, tmp_path / "o.ipynb")
+    judged = notebooks._judged(tmp_path / "o.ipynb", tmp_path / "o.ipynb", None)
+    assert judged.complete
+    assert "INCOMPLETE" not in (tmp_path / "o.ipynb").read_text()
 
 
 def test_a_runner_that_died_without_a_word_is_said_to_have_done_so(tmp_path: Path) -> None:

@@ -37,6 +37,12 @@ def mark(notebook: Any, reason: str) -> None:
     notebook.cells.insert(0, face)
 
 
+def unmark(notebook: Any) -> None:
+    """Takes away what `mark` wrote."""
+    notebook.metadata.pop("hxbench", None)
+    notebook.cells = [cell for cell in notebook.cells if PARTIAL_TAG not in cell.metadata.get("tags", [])]
+
+
 def _counts(cell: Any) -> bool:
     return bool(cell.cell_type == "code" and cell.source.strip())
 

@@ -19,8 +19,8 @@ from typing import Any
 
 import hxbench
 from hxbench.errors import InputError
-from hxbench.render.completeness import mark, shortfall
-from hxbench.render.files import read_notebook, write_notebook, write_whole
+from hxbench.render.completeness import mark, shortfall, unmark
+from hxbench.render.files import read_notebook, write_notebook
 from hxbench.shipped import shipped
 
 _STOP_S = 15.0  # from the order to stop to a kill; papermill gives its kernel 5
@@ -53,9 +53,13 @@ def execute(
     """
     source = find(notebook)
     _check(source.name, declared(source), parameters)
-    write_whole(out_path, source.read_bytes())  # stands there if nothing runs at all: no result
-    with _private_folder() as folder:
-        ending = _run(folder, source, out_path, dict(parameters), timeout)
+    _write_marked(out_path, read_notebook(source), "it was not run")
+    try:
+        with _private_folder() as folder:
+            ending = _run(folder, source, out_path, dict(parameters), timeout)
+    except BaseException:  # an interrupt: what ran until then is kept, and says that it is not all
+        _judged(source, out_path, "it was stopped")
+        raise
     return _judged(source, out_path, ending)
 
 
@@ -169,10 +173,15 @@ def _judged(source: Path, out_path: Path, ending: str | None) -> Executed:
     except InputError:
         notebook = read_notebook(source)
         ending = ending or "its process left no readable notebook"
+    unmark(notebook)
     for key in ("input_path", "output_path"):  # where it lay on this machine is nobody's business
         notebook.metadata.get("papermill", {}).pop(key, None)
     reason = ": ".join(part for part in (ending, shortfall(notebook)) if part) or None
+    _write_marked(out_path, notebook, reason)
+    return Executed(out_path, reason is None, reason)
+
+
+def _write_marked(path: Path, notebook: Any, reason: str | None) -> None:
     if reason is not None:
         mark(notebook, reason)
-    write_notebook(out_path, notebook)
-    return Executed(out_path, reason is None, reason)
+    write_notebook(path, notebook)

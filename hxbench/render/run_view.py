@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hxbench import units
+from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
 from hxbench.judge.metrics import over_time, resources, windows
 from hxbench.plan.objectives import Objective
@@ -18,7 +19,6 @@ from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.figure import Figure, Limit, Span
 from hxbench.render.status import looks
 
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
 _LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
 _KEPT = ["request_id", "trial", "outcome"]
@@ -153,7 +153,7 @@ class Figures:
 
 
 def _limit(objective: Objective) -> Limit:
-    statistic, level = objective.statistic, _QUANTILES.get(objective.statistic)
+    statistic, level = objective.statistic, QUANTILES.get(objective.statistic)
     named = statistic.replace("_", ".") if statistic not in ("share", "rate", "peak") else ""
     text = f"{named} {wording.bound(objective.comparator, objective.limit, objective.unit)}".strip()
     return Limit(objective.limit, text, None if level is None else 1 - level)
