@@ -9,8 +9,10 @@ import pytest
 from records_by_hand import SECOND, changed, records
 
 from hxbench.judge import gates
+from hxbench.judge.collect import unseen_because
 from hxbench.judge.gates import Gate
 from hxbench.judge.measured import Measured
+from hxbench.judge.resources import Coverage
 from hxbench.judge.samples import sample
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
@@ -375,6 +377,15 @@ def test_memory_with_a_gap_in_its_samples_is_undecided_unless_it_is_above() -> N
         "95 % and at most 1 s are needed"
     )
     assert memory("200 MB", without_samples(3.0, 4.2)).decision.verdict == "FAIL"
+
+
+@pytest.mark.parametrize(
+    ("share", "gap_s", "enough"), [(0.95, 1.0, True), (0.949, 1.0, False), (0.95, 1.001, False)]
+)
+def test_samples_have_to_cover_95_percent_without_a_gap_above_a_second(
+    share: float, gap_s: float, enough: bool
+) -> None:
+    assert enough == (unseen_because(Coverage(share, gap_s, 10.0)) is None)
 
 
 def test_short_gaps_in_the_samples_are_no_matter() -> None:

@@ -68,6 +68,10 @@ def test_idle_users_are_unknown_with_one_request_each() -> None:
     assert entry(records(requests=2, users=4), "user_idle").state == "unknown"
 
 
+def test_answers_that_took_no_time_leave_idleness_unknown() -> None:
+    assert entry(records(requests=5, warmup=0, tokens=1, ttft_s=0), "user_idle").state == "unknown"
+
+
 def busy(run: Records, cores: float, name: str = "cpu_busy_seconds") -> Records:
     """The same run with the host `cores` busier than it was."""
     series = run.series
@@ -135,10 +139,10 @@ def test_requests_that_never_came_back_are_cut() -> None:
     assert entry(replace(run, requests=run.requests.iloc[:-3]), "cut_requests").value == 0.3
 
 
-@pytest.mark.parametrize(("lengths", "state"), [([29, 35], "ok"), ([28], "broken"), ([36], "broken")])
+@pytest.mark.parametrize(("lengths", "state"), [([27, 33], "ok"), ([26], "broken"), ([34], "broken")])
 def test_output_length(lengths: list[int], state: str) -> None:
-    run = records(requests=90, warmup=0)
-    tokens = lengths + [32] * (90 - len(lengths))
+    run = records(requests=90, warmup=0, tokens=30)
+    tokens = lengths + [30] * (90 - len(lengths))
     assert state == entry(changed(run, "requests", output_tokens=tokens), "output_length").state
 
 
@@ -223,6 +227,19 @@ def test_a_request_that_ended_badly_widens_what_the_server_may_have_counted() ->
     assert entry(changed(run, "series", value=last), "output_counter").detail == (
         "the server counted 293, the answers add up to 288 to 320"
     )
+
+
+def test_what_was_never_sent_widens_nothing_and_what_was_cut_does() -> None:
+    run = changed(
+        records(requests=10, warmup=0, failed=[4]),
+        "requests",
+        outcome=["ok"] * 4 + ["cancelled"] + ["ok"] * 5,
+    )
+    assert entry(run, "output_counter").detail.endswith("the answers add up to 288 to 320")
+    never_sent = changed(
+        run, "requests", dispatched_ns=run.requests["dispatched_ns"].mask(run.requests.index == 4)
+    )
+    assert entry(never_sent, "output_counter").detail.endswith("the answers add up to 288")
 
 
 def test_a_bad_end_without_a_limit_on_tokens_may_have_cost_anything() -> None:

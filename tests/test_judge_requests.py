@@ -22,20 +22,18 @@ def streamed(loop: str = "closed", **more: object) -> Records:
     run = records(requests=1, warmup=0, loop=loop, tokens=5)
     zero = START_NS + SECOND // 20
     stamps = [zero + round(s * SECOND) for s in (0.25, 0.30, 0.35, 0.45)]
-    run = changed(
-        run,
-        "requests",
-        due_ns=zero - SECOND // 20 if loop == "open" else None,
-        dispatched_ns=zero,
-        first_byte_ns=zero + SECOND // 5,
-        first_token_ns=stamps[0],
-        first_output_ns=stamps[1],
-        last_token_ns=stamps[-1],
-        done_ns=zero + SECOND // 2,
-        deltas=5,
-        first_read_deltas=1,
-        **more,
-    )
+    given: dict[str, object] = {
+        "due_ns": zero - SECOND // 20 if loop == "open" else None,
+        "dispatched_ns": zero,
+        "first_byte_ns": zero + SECOND // 5,
+        "first_token_ns": stamps[0],
+        "first_output_ns": stamps[1],
+        "last_token_ns": stamps[-1],
+        "done_ns": zero + SECOND // 2,
+        "deltas": 5,
+        "first_read_deltas": 1,
+    }
+    run = changed(run, "requests", **(given | more))
     columns = {"request_id": run.requests["request_id"][0], "index": range(4), "received_ns": stamps}
     return replace(run, reads=frame("reads", columns | {"deltas": [1, 1, 2, 1]}))
 
@@ -76,6 +74,13 @@ def test_stated_tokens_of_the_first_read_go_before_shares() -> None:
 def test_an_answer_in_one_read_has_no_tpot(counts: dict[str, int]) -> None:
     run = changed(streamed(), "requests", **counts)
     assert np.isnan(measured(run).iloc[0]["tpot_s"])
+
+
+def test_a_first_read_with_all_tokens_leaves_no_tpot() -> None:
+    all_first = changed(streamed(output_tokens=10), "reads", tokens=[10, 0, 0, 0])
+    assert np.isnan(measured(all_first).iloc[0]["tpot_s"])
+    one_read = changed(streamed(output_tokens=7, deltas=1), "reads", tokens=[1, None, None, None])
+    assert np.isnan(measured(one_read).iloc[0]["tpot_s"])
 
 
 def test_what_never_came_has_no_time() -> None:

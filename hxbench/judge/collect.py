@@ -133,7 +133,7 @@ def _memory(measured: Measured, objective: Objective) -> Evidence:
     series = resources.sampled(records, "process", "rss_bytes")
     if series.empty:
         return Missing("the server's memory was not sampled; a run on the server's machine would decide it")
-    unseen = _unseen(resources.coverage(records, series))
+    unseen = unseen_because(resources.coverage(records, series))
     return ObservedEvidence(objective, float(series["value"].max()), len(series), unseen)
 
 
@@ -142,7 +142,7 @@ def _cpu(measured: Measured, objective: Objective) -> Evidence:
     series = resources.sampled(records, "process", "cpu_seconds")
     if series.empty:
         return Missing("the server's CPU time was not sampled; a run on the server's machine would decide it")
-    unseen = _unseen(resources.coverage(records, series))
+    unseen = unseen_because(resources.coverage(records, series))
     by_second = objective.statistic == "max"
     cores = [
         resources.cores_used(
@@ -163,8 +163,8 @@ def _whole_seconds(length_s: float) -> Values:
     return np.arange(0.0, max(math.floor(length_s), 1) + 1) * min(length_s, 1.0)
 
 
-def _unseen(coverage: resources.Coverage | None) -> str | None:
-    """Says why samples may have missed something; None when they cover the window well enough."""
+def unseen_because(coverage: resources.Coverage | None) -> str | None:
+    """Returns why samples may have missed something; None when they cover the window well enough."""
     if coverage is None:
         return "no trial reached its measured window"
     if coverage.share >= LEAST_COVERAGE and coverage.largest_gap_s <= LONGEST_GAP_S:
