@@ -68,11 +68,15 @@ def test_a_response_without_body_is_complete_at_once(head: bytes) -> None:
         (b"HTTP/1.1 2x0 OK\r\n\r\n", "not an HTTP/1.1 answer"),
         (b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", "not a header"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "content-length"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", "content-length"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "transfer-encoding"),
         (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n", "content-encoding 'gzip'"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "not a chunk size"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n", "not a chunk size"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n", "not a chunk size"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"f" * 99 + b"\r\n", "not a chunk size"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"0" * 2000, "chunk line longer"),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 5000, "more than 10 interim answers"),
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000, "head longer"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 2000 + b"\r\n", "more than 256 headers"),
         (SIZED + b"more", "after the response's end"),
@@ -85,15 +89,26 @@ def test_bytes_that_break_http_are_refused_by_name(raw: bytes, text: str) -> Non
 
 
 def test_a_response_longer_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "BODY_LIMIT", 10)
+    monkeypatch.setattr(http, "RESPONSE_LIMIT", 10)
     with pytest.raises(http.FramingError, match="longer than 10 bytes"):
         fed([CHUNKED])
+
+
+def test_trailers_without_end_are_refused_like_a_body_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "RESPONSE_LIMIT", 1000)
+    with pytest.raises(http.FramingError, match="longer than 1000 bytes"):
+        fed([CHUNKED[:-2], *[b"Trailer: x\r\n"] * 100])
 
 
 def test_http_1_0_keeps_alive_only_when_it_says_so() -> None:
     head = b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n"
     assert not fed([head + b"\r\n"])[0].keep_alive
     assert fed([head + b"Connection: keep-alive\r\n\r\n"])[0].keep_alive
+
+
+def test_a_connection_is_closed_when_one_of_several_words_says_so() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: Keep-Alive, Close\r\n\r\n"
+    assert not fed([head])[0].keep_alive
 
 
 def test_a_request_carries_its_headers_and_length() -> None:

@@ -104,6 +104,22 @@ def test_what_the_server_does_not_state_is_absent_not_zero() -> None:
     assert (None, None) == openai.server_times_ns(fed)
 
 
+@pytest.mark.parametrize("count", [10**15, 10**30, 1.5, "7", None])
+def test_a_count_that_is_none_or_fits_no_table_is_absent(count: Any) -> None:
+    assert openai.usage(stream(chunk(usage={"completion_tokens": count}))).output_tokens is None
+
+
+def test_a_finish_reason_is_a_short_text_that_can_be_stored() -> None:
+    fed = stream(b'data: {"choices": [{"finish_reason": "\\ud800' + b"x" * 200 + b'"}]}\n\n')
+    assert "?" + "x" * 79 == fed.finish_reason
+
+
+@pytest.mark.parametrize("stated", [True, "x", -1, float("nan"), float("inf"), 10**400])
+def test_server_times_that_are_none_are_absent(stated: Any) -> None:
+    fed = stream(chunk(timings={"prompt_ms": stated, "predicted_ms": 2}))
+    assert (None, 2_000_000) == openai.server_times_ns(fed)
+
+
 def test_llama_cpp_timings_fill_in_the_cached_count() -> None:
     assert 5 == openai.usage(stream(chunk(timings={"cache_n": 5}))).cached_tokens
 

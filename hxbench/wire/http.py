@@ -1,11 +1,16 @@
 """HTTP/1.1 framing: one request out, one response in, fed with whatever a socket returned."""
 
+import re
 from collections.abc import Mapping
 
 HEAD_LIMIT = 65_536
 HEADER_COUNT_LIMIT = 256
 LINE_LIMIT = 1_024  # of a chunk's size line or one trailer line
-BODY_LIMIT = 64 * 1024 * 1024
+RESPONSE_LIMIT = 64 * 1024 * 1024  # with head and framing: all of it is kept
+INTERIM_LIMIT = 10  # answers of status 1xx before the real one
+TEXT_KEPT = 1_000  # of what the peer sent, in a message; cut shorter once secrets are out of it
+_CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class FramingError(Exception):
@@ -38,6 +43,7 @@ class Response:
         self._line = b""  # an unfinished chunk-size or trailer line
         self._left = 0  # body bytes still due in this chunk or this body
         self._seen = 0
+        self._interim = 0
         self._read = self._read_head
 
     def feed(self, data: bytes) -> bytes:
@@ -46,11 +52,10 @@ class Response:
         Raises:
             FramingError: the bytes break HTTP, pass a limit, or come after the response's end.
         """
-        body = self._read(data)
-        self._seen += len(body)
-        if self._seen > BODY_LIMIT:
-            raise FramingError(f"response longer than {BODY_LIMIT} bytes")
-        return body
+        self._seen += len(data)
+        if self._seen > RESPONSE_LIMIT:
+            raise FramingError(f"response longer than {RESPONSE_LIMIT} bytes")
+        return self._read(data)
 
     def close(self) -> bool:
         """Says that the peer closed; returns whether the response was whole."""
@@ -69,27 +74,33 @@ class Response:
         status, version, headers = _parse_head(bytes(self._head[:end]))
         self._head.clear()
         if 100 <= status < 200:
-            return self._read_head(rest) if rest else b""
+            return self._after_interim(rest)
         self.status, self.headers = status, headers
         self.keep_alive = _keeps_alive(version, headers)
         self._choose_body()
         return self._read(rest) if rest or self.complete else b""
 
+    def _after_interim(self, rest: bytes) -> bytes:
+        self._interim += 1
+        if self._interim > INTERIM_LIMIT:
+            raise FramingError(f"more than {INTERIM_LIMIT} interim answers")
+        return self._read_head(rest)
+
     def _choose_body(self) -> None:
         encoding = self.headers.get("content-encoding", "identity")
-        if encoding != "identity":
-            raise FramingError(f"content-encoding {encoding!r}: none was asked for")
+        if encoding.lower() != "identity":
+            raise FramingError(f"content-encoding {encoding[:TEXT_KEPT]!r}: none was asked for")
         transfer = self.headers.get("transfer-encoding")
         length = self.headers.get("content-length")
         if self.status in (204, 304):
             self._end()
         elif transfer is not None:
             if transfer.lower() != "chunked":
-                raise FramingError(f"transfer-encoding {transfer!r}")
+                raise FramingError(f"transfer-encoding {transfer[:TEXT_KEPT]!r}")
             self._read = self._read_size
         elif length is not None:
-            if not (length.isascii() and length.isdigit()):
-                raise FramingError(f"content-length {length!r}")
+            if not _LENGTH.fullmatch(length):
+                raise FramingError(f"content-length {length[:TEXT_KEPT]!r}")
             self._left = int(length)
             self._read = self._read_length
             if self._left == 0:
@@ -177,28 +188,25 @@ def _parse_head(head: bytes) -> tuple[int, str, dict[str, str]]:
     version, _, rest = lines[0].partition(" ")
     code = rest[:3]
     if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()):
-        raise FramingError(f"not an HTTP/1.1 answer: {lines[0][:60]!r}")
+        raise FramingError(f"not an HTTP/1.1 answer: {lines[0][:TEXT_KEPT]!r}")
     if len(lines) > HEADER_COUNT_LIMIT:
         raise FramingError(f"more than {HEADER_COUNT_LIMIT} headers")
     headers = {}
     for line in lines[1:]:
         name, colon, value = line.partition(":")
         if not colon:
-            raise FramingError(f"not a header: {line[:60]!r}")
+            raise FramingError(f"not a header: {line[:TEXT_KEPT]!r}")
         headers[name.strip().lower()] = value.strip()
     return int(code), version, headers
 
 
 def _keeps_alive(version: str, headers: Mapping[str, str]) -> bool:
-    connection = headers.get("connection", "").lower()
-    return connection != "close" if version == "HTTP/1.1" else connection == "keep-alive"
+    said = {word.strip() for word in headers.get("connection", "").lower().split(",")}
+    return "close" not in said if version == "HTTP/1.1" else "keep-alive" in said
 
 
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
-    try:
-        if not digits or digits[:1] in b"+-" or b"_" in digits:
-            raise ValueError
-        return int(digits, 16)
-    except ValueError:
-        raise FramingError(f"not a chunk size: {digits[:20]!r}") from None
+    if not _CHUNK_SIZE.fullmatch(digits):
+        raise FramingError(f"not a chunk size: {digits[:TEXT_KEPT]!r}")
+    return int(digits, 16)

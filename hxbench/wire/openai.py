@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from hxbench.wire.sse import EventStream, StreamError
 
+WORD_LIMIT = 80  # characters of a finish reason
+TEXT_KEPT = 1_000  # of an event in a message; cut shorter once secrets are out of it
+COUNT_LIMIT = 10**15  # a larger count of tokens is none, and would not fit the records
 PATH = "/v1/chat/completions"
 
 # A cheap look for a token in raw bytes, for deadlines only: a worker never decodes. Role-only and
@@ -86,10 +89,10 @@ class ChatStream:
         try:
             document = json.loads(data)
         except (ValueError, RecursionError):
-            self.error = self.error or f"event is not JSON: {data[:80]!r}"
+            self.error = self.error or f"event is not JSON: {data[:TEXT_KEPT]}"
             return []
         if not isinstance(document, dict) or kind == "error" or document.get("error"):
-            self.error = self.error or f"error in the stream: {data[:200]}"
+            self.error = self.error or f"error in the stream: {data[:TEXT_KEPT]}"
             return []
         self.usage = _mapping(document, "usage") or self.usage
         self.timings = _mapping(document, "timings") or self.timings
@@ -97,7 +100,7 @@ class ChatStream:
         found: list[tuple[str, str]] = []
         for choice in choices if isinstance(choices, list) else []:
             if isinstance(choice, dict):
-                self.finish_reason = _text(choice, "finish_reason") or self.finish_reason
+                self.finish_reason = _word(choice, "finish_reason") or self.finish_reason
                 found += _channels(_mapping(choice, "delta"))
         return found
 
@@ -125,6 +128,11 @@ def _text(document: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _word(document: Mapping[str, Any], key: str) -> str:
+    """A short text that can be stored: JSON may hold half a surrogate pair, a file may not."""
+    return _text(document, key)[:WORD_LIMIT].encode(errors="replace").decode()
+
+
 class Usage(NamedTuple):
     """Counts the server stated; None where it did not."""
 
@@ -146,16 +154,18 @@ def usage(stream: ChatStream) -> Usage:
     )
 
 
-def _count(document: Mapping[str, Any], key: str) -> int | None:
-    value = document.get(key)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 def server_times_ns(stream: ChatStream) -> tuple[int | None, int | None]:
     """Returns prefill and decode time as llama.cpp's `timings` state them, in nanoseconds."""
+    return _nanoseconds(stream.timings, "prompt_ms"), _nanoseconds(stream.timings, "predicted_ms")
 
-    def nanoseconds(key: str) -> int | None:
-        value = stream.timings.get(key)
-        return round(value * 1e6) if isinstance(value, int | float) and 0 <= value < 1e12 else None
 
-    return nanoseconds("prompt_ms"), nanoseconds("predicted_ms")
+def _count(document: Mapping[str, Any], key: str) -> int | None:
+    value = document.get(key)
+    return value if type(value) is int and 0 <= value < COUNT_LIMIT else None
+
+
+def _nanoseconds(document: Mapping[str, Any], key: str) -> int | None:
+    value = document.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e12:
+        return round(value * 1e6)
+    return None
