@@ -33,6 +33,8 @@ _PROFILE_FLAGS = (
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
     ("--trials", "load.trials", "Independent repetitions, server restarted between."),
 )
+
+
 def _profile_flags(command: Command) -> Command:
     for flag, _, text in reversed(_PROFILE_FLAGS):
         command = click.option(flag, help=text)(command)
@@ -105,8 +107,12 @@ def _resolve(profile: str | None, flags: dict[str, Any]) -> Any:
 
 def _overrides(flags: dict[str, Any]) -> dict[str, tuple[object, str]]:
     """The keys that flags set, as the text they were given in."""
-    values = {key: (flags[flag.removeprefix("--").replace("-", "_")], flag) for flag, key, _ in _PROFILE_FLAGS}
-    overrides: dict[str, tuple[object, str]] = {key: given for key, given in values.items() if given[0] is not None}
+    values = {
+        key: (flags[flag.removeprefix("--").replace("-", "_")], flag) for flag, key, _ in _PROFILE_FLAGS
+    }
+    overrides: dict[str, tuple[object, str]] = {
+        key: given for key, given in values.items() if given[0] is not None
+    }
     for setting in flags["settings"]:
         key, equals, value = setting.partition("=")
         if not equals:

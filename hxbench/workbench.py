@@ -91,19 +91,22 @@ def open(path: str | Path) -> Run:
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
         raise DirectoryError(f"{path}: not a run: it has no folder records/")
-    if not run_directory.is_recorded(run_dir):
+    if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         _recover(run_dir)
     return Run(run_dir)
 
 
 def _recover(run_dir: Path) -> None:
+    """Makes the tables that a killed run could not: its journals are enough."""
     if not (run_dir / "records" / "schedule.parquet").exists():
         raise EvidenceError(f"{run_dir}: the run ended before its first request: there is nothing to judge")
     with lock.measuring(run_dir):  # a run that is still being recorded holds the lock
         profile = resolve(run_dir / "profile.yaml").profile
-        secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
-        sampler.finish(run_dir)
-        decoder.finish(run_dir, hash_text=profile.keep.text != "none", secrets=secrets)
+        if not (run_dir / "records" / "series.parquet").exists():
+            sampler.finish(run_dir)
+        if not (run_dir / "records" / "requests.parquet").exists():
+            secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
+            decoder.finish(run_dir, hash_text=profile.keep.text != "none", secrets=secrets)
 
 
 def run(

@@ -1,8 +1,7 @@
-"""What a user does wrong: one line that says what, where and what to do, status 2, and nothing left behind."""
+"""What a user does wrong: one line that says what, where and what to do, status 2, nothing left behind."""
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,12 +12,12 @@ from tests.servers import Behaviour, Server, plain
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder to stand in; runs go to outputs/ below it."""
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_"))]:
         monkeypatch.delenv(name)
-    yield tmp_path
+    return tmp_path
 
 
 def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -53,7 +52,10 @@ def nothing_was_left(workplace: Path) -> bool:
         (["run", "--set", "nonsense"], "expected KEY=VALUE"),
         (["run", "--prompts", "nosuch"], "nosuch"),
         (["run", "--trials", "2"], "two trials are refused"),
-        (["run", "--api-key-env", "NOT_SET", "--url", "http://127.0.0.1:9", "--model", "m"], "NOT_SET is not set"),
+        (
+            ["run", "--api-key-env", "NOT_SET", "--url", "http://127.0.0.1:9", "--model", "m"],
+            "NOT_SET is not set",
+        ),
         (["run", "--url", "http://example.invalid", "--model", "m"], "pass --yes"),
         (["run", "mixtral-8x7b", "--set", "target.server=null"], "--url"),
         (["certify", "--requests", "5", "--set", "objectives.ttft.p99=1 s"], "--undecided-ok"),
@@ -73,7 +75,9 @@ def test_a_wrong_argument_is_named(
     assert nothing_was_left(workplace)
 
 
-@pytest.mark.parametrize("arguments", [["frobnicate"], ["run", "--frobnicate"], ["show"], ["serve", "--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["frobnicate"], ["run", "--frobnicate"], ["show"], ["serve", "--port", "x"]]
+)
 def test_what_the_command_line_does_not_know_ends_with_2(
     arguments: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,7 +86,10 @@ def test_what_the_command_line_does_not_know_ends_with_2(
 
 
 BAD_TARGETS = {
-    "not the model": (Behaviour(models=lambda _: [plain(200, '{"data": [{"id": "other"}]}')]), "it lists: other"),
+    "not the model": (
+        Behaviour(models=lambda _: [plain(200, '{"data": [{"id": "other"}]}')]),
+        "it lists: other",
+    ),
     "no key": (Behaviour(models=lambda _: [plain(401, "{}")]), "name the key's variable with --api-key-env"),
     "not found": (Behaviour(chat=lambda _: [plain(404, '{"error": "no such path"}')]), "HTTP 404"),
     "no stream": (Behaviour(chat=lambda _: [plain(200, '{"choices": []}')]), "no streaming"),
@@ -125,7 +132,9 @@ def test_a_folder_that_cannot_be_written_is_named(capfd: pytest.CaptureFixture[s
     assert "file/run" in line
 
 
-def test_a_folder_that_holds_a_run_is_not_written_over(capfd: pytest.CaptureFixture[str], workplace: Path) -> None:
+def test_a_folder_that_holds_a_run_is_not_written_over(
+    capfd: pytest.CaptureFixture[str], workplace: Path
+) -> None:
     (workplace / "old" / "records").mkdir(parents=True)
     with Server() as server:
         line = refused(capfd, "run", "--url", server.url, "--model", "m", "--out", "old")

@@ -11,22 +11,69 @@ from hxbench import cli
 
 COMMANDS = ["certify", "run", "judge", "render", "show", "init", "check", "nonsense"]
 FLAGS = [
-    "--url", "--model", "--protocol", "--api-key-env", "--prompts", "--max-tokens", "--seed", "--users", "--rate",
-    "--arrivals", "--duration", "--requests", "--warmup", "--trials", "--set", "--load", "--out", "--json",
-    "--undecided-ok", "--yes", "--from-run",
-]  # fmt: skip
+    "--url",
+    "--model",
+    "--protocol",
+    "--api-key-env",
+    "--prompts",
+    "--max-tokens",
+    "--seed",
+    "--users",
+    "--rate",
+    "--arrivals",
+    "--duration",
+    "--requests",
+    "--warmup",
+    "--trials",
+    "--set",
+    "--load",
+    "--out",
+    "--json",
+    "--undecided-ok",
+    "--yes",
+    "--from-run",
+]
 VALUES = [
-    "", "0", "-1", "1e3", "nan", "inf", "yes", "null", "[]", "{", "a: b", "&a", "*a", "!!python/object", "2026-01-01",
-    "010", "10 s", "1:30", "\u2028", "x" * 300, "load.users=0", "target.server=embedded\n", "objectives={}",
-    "../../etc/passwd", "/dev/null", "nosuch.yaml", "http://", "http://127.0.0.1:99999", "file:///etc/passwd",
-]  # fmt: skip
+    *[
+        "0",
+        "-1",
+        "1e3",
+        "nan",
+        "inf",
+        "yes",
+        "null",
+        "[]",
+        "{",
+        "&a",
+        "*a",
+        "!!python/object",
+        "2026-01-01",
+        "010",
+        "1:30",
+        "load.users=0",
+        "objectives={}",
+    ],
+    *[
+        "../../etc/passwd",
+        "/dev/null",
+        "nosuch.yaml",
+        "http://",
+        "http://127.0.0.1:99999",
+        "file:///etc/passwd",
+    ],
+    *("", "a: b", "10 s", "\u2028", "x" * 300, "target.server=embedded\n"),
+]
 words = st.one_of(st.sampled_from(FLAGS), st.sampled_from(VALUES), st.text(max_size=12))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(command=st.sampled_from(COMMANDS), rest=st.lists(words, max_size=5))
 def test_any_command_line_ends_with_2_and_one_message(
-    command: str, rest: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    command: str,
+    rest: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("hxbench.recording.Recording.record", lambda _: pytest.fail("a run was started"))

@@ -107,7 +107,18 @@ def test_failures_count_and_have_their_phase(workplace: Path, capfd: pytest.Capt
 
 
 def test_an_open_loop_counts_from_when_requests_were_due(workplace: Path, good: Server) -> None:
-    arguments = ["--rate", "40", "--arrivals", "poisson", "--duration", "1s", "--warmup", "0.5s", "--max-tokens", "4"]
+    arguments = [
+        "--rate",
+        "40",
+        "--arrivals",
+        "poisson",
+        "--duration",
+        "1s",
+        "--warmup",
+        "0.5s",
+        "--max-tokens",
+        "4",
+    ]
     assert 0 == cli.run_command(["run", "--url", good.url, "--model", "m", *arguments, "--out", "open"])
     run = hx.open("open")
     requests = run.requests
@@ -119,7 +130,9 @@ def test_an_open_loop_counts_from_when_requests_were_due(workplace: Path, good: 
 
 
 def test_three_trials_stand_in_one_schedule(workplace: Path, good: Server) -> None:
-    path = profile(workplace, good, "ttft: {p50: 5 s}", CLOSED.replace("requests: 20", "requests: 6, trials: 3"))
+    path = profile(
+        workplace, good, "ttft: {p50: 5 s}", CLOSED.replace("requests: 20", "requests: 6, trials: 3")
+    )
     assert 0 == cli.run_command(["run", path])
     run = hx.open("outputs/latest")
     assert {1: 6, 2: 6, 3: 6} == run.requests.groupby("trial").size().to_dict()
@@ -157,7 +170,9 @@ def test_json_is_all_that_stands_on_stdout(good: Server, capfd: pytest.CaptureFi
     assert 3 == json.loads(capfd.readouterr().out)["counts"]["attempted"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_stops_the_load_and_keeps_what_was_measured(
     number: int, status: int, workplace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""A canary key goes through a whole certification against a server that echoes it everywhere; no file may hold it."""
+"""A canary key goes through a whole run against a server that echoes it everywhere; no file may hold it."""
 
 import base64
 import gzip
@@ -75,7 +75,11 @@ def test_a_key_is_in_no_file_however_the_server_echoes_it(
     with Server(behaviour) as server:
         arguments += ["--set", "objectives.ttft.p50=1 s", "--set", "checks=[TC-L1-*]", "--out", "run"]
         assert 0 == cli.run_command(["run", "--url", server.url, "--model", "m", *arguments])
-        assert 6 == sum(f"Bearer {CANARY}" == r.headers.get("authorization") for r in server.chats if "x-request-id" in r.headers)
+        assert 6 == sum(
+            f"Bearer {CANARY}" == r.headers.get("authorization")
+            for r in server.chats
+            if "x-request-id" in r.headers
+        )
     cli.run_command(["render" if keep == "full" else "judge", "run"])
     said = capfd.readouterr()
     found = [
@@ -95,8 +99,22 @@ def test_a_key_is_in_no_file_however_the_server_echoes_it(
     [
         ["--url", f"http://user:{quote(CANARY, safe='')}@127.0.0.1:9", "--model", "m"],
         ["--url", f"http://127.0.0.1:9/?api_key={quote(CANARY, safe='')}", "--model", "m"],
-        ["--url", "http://127.0.0.1:9", "--model", "m", "--api-key-env", "sk-0123456789abcdef0123456789abcdef"],
-        ["--url", "http://127.0.0.1:9", "--model", "m", "--set", "target.headers_env.X=Bearer sk-0123456789abcdef"],
+        [
+            "--url",
+            "http://127.0.0.1:9",
+            "--model",
+            "m",
+            "--api-key-env",
+            "sk-0123456789abcdef0123456789abcdef",
+        ],
+        [
+            "--url",
+            "http://127.0.0.1:9",
+            "--model",
+            "m",
+            "--set",
+            "target.headers_env.X=Bearer sk-0123456789abcdef",
+        ],
     ],
 )
 def test_a_key_given_where_it_would_be_stored_is_refused_unseen(
@@ -116,7 +134,9 @@ def test_no_variable_of_the_environment_is_stored(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNRELATED_SECRET", "do-not-keep-me-4711")
     with Server() as server:
-        assert 0 == cli.run_command(["run", "--url", server.url, "--model", "m", "--requests", "3", "--warmup", "0s"])
+        assert 0 == cli.run_command(
+            ["run", "--url", server.url, "--model", "m", "--requests", "3", "--warmup", "0s"]
+        )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if b"do-not-keep-me-4711" in path.read_bytes()]

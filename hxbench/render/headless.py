@@ -58,6 +58,7 @@ def main(request: Path) -> str | None:
             log_output=False,
             start_timeout=60,
             execution_timeout=asked["timeout"],
+            cwd=str(Path(asked["out"]).parent),  # as JupyterLab does when the notebook is opened there
         )
     except PapermillExecutionError:
         return None

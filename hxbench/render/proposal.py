@@ -12,6 +12,8 @@ from hxbench.records.run_directory import Records, yaml_lines
 
 ROOM = 1.5  # a proposed limit over what was measured: one run does not show how much the next will vary
 
+_KEPT = ("schema", "name", "target", "workload", "load", "limits", "declares", "answers")
+
 BLANK = """\
 schema: 1
 name: my-model
@@ -49,7 +51,10 @@ def write(path: Path, records: Records | None) -> Path:
 
 def _from(records: Records) -> Iterator[str]:
     yield f"# Limits: {ROOM:g} times what {records.path.name} measured. Replace them by what your users need."
-    kept = {key: records.document[key] for key in ("schema", "name", "target", "workload", "load", "limits", "declares", "answers")}
+    kept = {
+        key: records.document[key]
+        for key in ("schema", "name", "target", "workload", "load", "limits", "declares", "answers")
+    }
     yield from yaml_lines(
         {**kept, "objectives": objectives(metrics.summary(records)), "checks": ["TC-L1-*"]}, {}
     )

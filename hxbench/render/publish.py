@@ -8,6 +8,7 @@ from hxbench.render import certificate_page, exporter, junit, manifest, notebook
 from hxbench.render.files import write_whole
 
 NOTEBOOKS = ("validation",)
+CELL_S = 300.0  # a cell only opens and draws what is recorded
 
 
 def notebook_pages(run_dir: Path) -> list[str]:
@@ -15,9 +16,8 @@ def notebook_pages(run_dir: Path) -> list[str]:
     shortfalls = []
     (run_dir / "notebooks").mkdir(exist_ok=True)
     for name in NOTEBOOKS:
-        executed = notebooks.execute(
-            name, run_dir / "notebooks" / f"{name}.ipynb", {"profile": "", "run_dir": str(run_dir)}
-        )
+        path = run_dir / "notebooks" / f"{name}.ipynb"
+        executed = notebooks.execute(name, path, {"run_dir": ".."}, CELL_S)  # it may be moved with its run
         exporter.write_page(executed.path, run_dir / f"{name}.html")
         if not executed.complete:
             shortfalls.append(f"notebook {name}: {executed.reason}")
