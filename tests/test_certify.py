@@ -14,7 +14,15 @@ import pytest
 import hxbench as hx
 from hxbench import cli
 
-ORDER = ["dispatched_ns", "sent_ns", "first_byte_ns", "first_token_ns", "first_output_ns", "last_token_ns", "done_ns"]
+ORDER = [
+    "dispatched_ns",
+    "sent_ns",
+    "first_byte_ns",
+    "first_token_ns",
+    "first_output_ns",
+    "last_token_ns",
+    "done_ns",
+]
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,9 @@ def test_the_hash_of_the_profile_is_said_before_the_first_request(certified: Cer
 
 def test_nothing_fails_but_what_too_few_requests_leave_open(certified: Certified) -> None:
     verdicts = certified.certificate["verdicts"]
-    open_ones = {verdict["id"] for verdict in verdicts if verdict["verdict"] != "PASS" and not verdict["noise"]}
+    open_ones = {
+        verdict["id"] for verdict in verdicts if verdict["verdict"] != "PASS" and not verdict["noise"]
+    }
     assert {"ttft.p95", "itl.p95", "tpot.p95", "e2e.p95", "error_rate.share"} >= open_ones
     assert all(verdict["needed_n"] for verdict in verdicts if verdict["id"] == "error_rate.share")
 
@@ -93,7 +103,9 @@ def test_the_clients_tokens_equal_the_servers_counters(certified: Certified) -> 
     series, requests = certified.table("series"), certified.table("requests")
     counter = series[series["name"] == "llamacpp:tokens_predicted_total"]["value"]
     assert requests["output_tokens"].sum() == counter.iloc[-1] - counter.iloc[0]
-    entry = next(e for e in certified.certificate["ledger"] if "counter" in e["id"] or "counter" in e["threat"])
+    entry = next(
+        e for e in certified.certificate["ledger"] if "counter" in e["id"] or "counter" in e["threat"]
+    )
     assert "ok" == entry["state"]
 
 
@@ -166,5 +178,7 @@ def test_a_profile_is_proposed_from_the_run(certified: Certified, tmp_path: Path
     from hxbench.plan.layers import resolve
 
     proposed = resolve(target).profile
-    assert {"ttft", "itl", "e2e", "error_rate", "throughput_tokens"} == {o.metric for o in proposed.objectives}
+    assert {"ttft", "itl", "e2e", "error_rate", "throughput_tokens"} == {
+        o.metric for o in proposed.objectives
+    }
     assert "embedded" == proposed.target.server

@@ -99,7 +99,9 @@ def test_an_error_in_a_cell_is_one_line_that_says_what_to_do(kernel: BlockingKer
 def test_live_progress_replaces_itself(kernel: BlockingKernelClient, tmp_path: Path) -> None:
     with Server(Behaviour(chat=lambda _: servers.stream(4, 0.05, 0.01))) as server:
         (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url).replace("60 s", "1 s"))
-        status, shown = execute(kernel, 'import hxbench as hx\nrun = hx.run("profile.yaml", "run")\nrun.figures.ttft()')
+        status, shown = execute(
+            kernel, 'import hxbench as hx\nrun = hx.run("profile.yaml", "run")\nrun.figures.ttft()'
+        )
     assert "ok" == status, shown
     assert "profile small" in shown
     assert "answered" in shown
