@@ -251,6 +251,10 @@ def run_command(arguments: list[str]) -> int:
         return error.exit_status
     except BrokenPipeError:
         return 141
+    except OSError as error:  # the disk, a folder, a descriptor: the machine's, not ours
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"hxbench: {where}{error.strerror or error}", err=True)
+        return 4
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # our own bug: one line, the traceback in a file

@@ -8,6 +8,31 @@ from typing import NoReturn
 
 import pytest
 
+CASES = pytest.StashKey[list[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kills", type=int, default=3, help="random moments to kill each process of a run at")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kill" in metafunc.fixturenames:
+        metafunc.parametrize("kill", range(metafunc.config.getoption("--kills")))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    cases = config.stash.get(CASES, [])
+    if cases:
+        terminalreporter.section("what became of it")
+        for case in cases:
+            terminalreporter.line(case)
+
+
+@pytest.fixture
+def report_case(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes one line for the table at the end of the tests."""
+    return request.config.stash.setdefault(CASES, []).append
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:

@@ -1,0 +1,140 @@
+"""Each process of a run is killed at a random moment: what was measured stays, and it never looks whole.
+
+`pytest --kills N` draws N moments for each victim; the closing table says what happened in each.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import hxbench as hx
+from tests import servers
+from tests.servers import Behaviour, Server
+
+VICTIMS = ("supervisor", "worker", "decoder", "sampler")
+LOST_S = 1.3  # the journal is flushed each second
+PROFILE = """\
+schema: 1
+name: killed
+target: {{server: '{url}', model: m}}
+workload: {{output_tokens: 4}}
+load: {{users: 4, warmup: 0 s, measure: {measure} s}}
+objectives: {{ttft: {{p50: 5 s}}}}
+"""
+
+
+@pytest.fixture
+def good() -> Iterator[Server]:
+    with Server(Behaviour(chat=lambda _: servers.stream(4, 0.02, 0.005))) as server:
+        yield server
+
+
+def start(folder: Path, url: str, measure: float = 30) -> subprocess.Popen[bytes]:
+    (folder / "profile.yaml").write_text(PROFILE.format(url=url, measure=measure))
+    command = [sys.executable, "-m", "hxbench.cli", "run", "profile.yaml", "--out", "run"]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def family(process: subprocess.Popen[bytes]) -> dict[str, psutil.Process]:
+    """The processes of a run by what they do."""
+    root = psutil.Process(process.pid)
+    named = {"supervisor": root}
+    for child in root.children():
+        module = next((word for word in child.cmdline() if word.startswith("hxbench.")), "")
+        named[module.rpartition(".")[2]] = child
+    return named
+
+
+def wait_until(condition, timeout: float, what: str) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+def ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_a_kill_at_any_moment_loses_at_most_the_last_second(
+    victim: str, kill: int, tmp_path: Path, good: Server, report_case
+) -> None:  # type: ignore[no-untyped-def]
+    moment = random.Random(f"{victim} {kill}").uniform(0.0, 2.5)
+    process = start(tmp_path, good.url)
+    with process:
+        wait_until(lambda: len(good.chats) >= 1, 60, "the run never began")
+        time.sleep(moment)
+        wait_until(lambda: victim in family(process), 30, f"the {victim} never began")
+        members = family(process)
+        members[victim].send_signal(signal.SIGKILL)
+        killed_ns = time.monotonic_ns()
+        wait_until(lambda: all(map(ended, members.values())), 40, f"still there after the {victim} was killed")
+        status = process.wait(5)
+        said = (process.stderr or sys.stdin.buffer).read().decode().splitlines()
+    seen = len(good.chats)
+    time.sleep(0.2)
+    assert seen == len(good.chats), "the server was asked after the end"
+    run = hx.open(tmp_path / "run") if (tmp_path / "run" / "records" / "schedule.parquet").exists() else None
+    answered = 0 if run is None else int((run.requests["outcome"] == "ok").sum())
+    report_case(
+        f"{victim} killed after {moment:.2f} s: exit {status}, {seen} asked, {answered} answered kept, "
+        f"{'nothing to judge' if run is None else run.certificate['status']}"
+    )
+    assert status in (4, -signal.SIGKILL), said
+    if run is None:
+        assert seen == 1, "the load had begun"
+        return
+    assert "INCOMPLETE" == run.certificate["status"]
+    requests = run.records.requests
+    kept = requests[requests["outcome"] == "ok"]
+    assert kept["request_id"].is_unique
+    finished_before = killed_ns - LOST_S * 1e9
+    lost = seen - len(requests[requests["dispatched_ns"].notna()])
+    assert (kept["done_ns"] <= finished_before).sum() == (requests["done_ns"] <= finished_before).sum()
+    assert lost <= 4 * LOST_S / 0.035 + 4  # what four users can ask in that time
+    if victim != "supervisor":
+        assert any("early" in line or "killed" in line for line in said), said
+
+
+@pytest.mark.parametrize("victim", ["worker", "decoder", "sampler"])
+def test_a_process_that_stands_still_for_two_seconds_ends_nothing(
+    victim: str, tmp_path: Path, good: Server, report_case
+) -> None:  # type: ignore[no-untyped-def]
+    process = start(tmp_path, good.url, measure=4)
+    with process:
+        wait_until(lambda: len(good.chats) >= 5, 60, "the load never began")
+        stopped = family(process)[victim]
+        stopped.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        stopped.send_signal(signal.SIGCONT)
+        assert 0 == process.wait(60)
+    run = hx.open(tmp_path / "run")
+    outcomes = set(run.requests["outcome"])
+    broken = [entry["id"] for entry in run.certificate["ledger"] if entry["state"] == "broken"]
+    report_case(f"{victim} stopped for 2 s: {len(run.requests)} requests, {outcomes}, ledger {broken}")
+    assert {"ok"} == outcomes
+    if victim == "worker":
+        assert {"user_idle", "user_idle_rate"} & set(broken)
+    if victim == "sampler":
+        host = run.series.query("source == 'host' and name == 'load1'")["time_ns"].astype("int64")
+        assert host.diff().max() > 1_900_000_000  # the hole stays a hole
+
+
+def test_a_supervisor_that_stands_still_ends_nothing(tmp_path: Path, good: Server) -> None:
+    process = start(tmp_path, good.url, measure=2)
+    with process:
+        wait_until(lambda: len(good.chats) >= 5, 60, "the load never began")
+        os.kill(process.pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.kill(process.pid, signal.SIGCONT)
+        assert 0 == process.wait(60)
+    assert {"ok"} == set(hx.open(tmp_path / "run").requests["outcome"])
