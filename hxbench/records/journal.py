@@ -2,14 +2,18 @@
 
 A file is a run of entries, each a fixed head and `length` bytes. A torn last entry (the writer was
 killed) is not returned. Times are CLOCK_MONOTONIC ns; `kernel_ns` is CLOCK_REALTIME ns, 0 if absent.
+Standard library only: the load worker writes it.
 """
 
 import enum
 import os
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+from hxbench.errors import IncompleteError
 
 _HEAD = struct.Struct("<BxHIqqI")
 FLUSH_BYTES = 1 << 20
@@ -39,17 +43,24 @@ class Entry(NamedTuple):
 
 
 class Writer:
-    """Appends to a journal through a buffer; `flush` hands it to the system."""
+    """Appends to a journal through a buffer; `flush` hands it to the system.
+
+    Raises:
+        IncompleteError: the file cannot be made or written. Not an OSError, which a caller that
+            also handles sockets would take for one of theirs.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._path = path
+        with self._named():
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._pending: list[bytes] = []
         self._size = 0
 
     def add(
         self, kind: int, number: int, time_ns: int, body: bytes = b"", kernel_ns: int = 0, segments: int = 0
     ) -> None:
-        self._pending.append(_HEAD.pack(kind, segments, number, time_ns, kernel_ns, len(body)))
+        self._pending.append(_HEAD.pack(kind, min(segments, 0xFFFF), number, time_ns, kernel_ns, len(body)))
         self._size += _HEAD.size
         if body:
             self._pending.append(body)
@@ -58,16 +69,31 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        data = memoryview(b"".join(self._pending))
-        self._pending.clear()
-        self._size = 0
-        while data:
-            data = data[os.write(self._file, data) :]
+        """Writes what is pending; after a failure the next call goes on where this one got to."""
+        data = b"".join(self._pending)
+        written = 0
+        try:
+            with self._named():
+                while written < len(data):
+                    written += os.write(self._file, data[written:] if written else data)
+        finally:
+            self._pending = [data[written:]]
+            self._size = len(data) - written
 
     def close(self) -> None:
-        self.flush()
-        os.fsync(self._file)
-        os.close(self._file)
+        try:
+            self.flush()
+            with self._named():
+                os.fsync(self._file)
+        finally:
+            os.close(self._file)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise IncompleteError(f"{self._path}: cannot be written: {error.strerror}") from None
 
 
 class Reader:

@@ -20,6 +20,9 @@ from hxbench.records.schemas import TABLES
 
 # Keys that YAML reads as text without quotes; words such as yes and null it would not.
 _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+")
+# Signs that YAML takes for a line's end, or does not take at all.
+_NO_YAML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  # beside records
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
@@ -61,10 +64,13 @@ def prepare(run_dir: Path, resolved: Resolved) -> Path:
     """
     if (run_dir / "records").exists():
         raise DirectoryError(f"{run_dir}: holds a run already; choose another folder, or `hxbench judge` it")
+    for name in OWN_NAMES:
+        if (run_dir / name).exists():
+            raise DirectoryError(f"{run_dir}: holds {name} already; choose another folder, or move it away")
     try:
         for folder in ("records", "journal"):
             (run_dir / folder).mkdir(parents=True)
-        (run_dir / "profile.yaml").write_text(annotated(resolved))
+        (run_dir / "profile.yaml").write_text(annotated(resolved), encoding="utf-8")
     except OSError as error:
         raise DirectoryError(f"{run_dir}: cannot be written: {error.strerror}") from None
     return run_dir.resolve()
@@ -79,31 +85,43 @@ def annotated(resolved: Resolved) -> str:
     return "\n".join(lines) + "\n"
 
 
-def yaml_lines(document: Mapping[str, Any], origins: Mapping[str, str], path: str = "") -> Iterator[str]:
+def yaml_lines(
+    document: Mapping[str, Any], origins: Mapping[str, str], path: tuple[str, ...] = ()
+) -> Iterator[str]:
     """Yields a document of mappings as YAML, one leaf a line, with what `origins` says of its key."""
     for key, value in document.items():
-        here = f"{path}.{key}" if path else key
-        name = key if _PLAIN_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
-        indent = "  " * path.count(".") + ("  " if path else "")
+        here = ".".join((*path, key))
+        line = "  " * len(path) + (key if _PLAIN_KEY.fullmatch(key) else _flow(key))
         if isinstance(value, Mapping) and value and here not in origins:
-            yield f"{indent}{name}:"
-            yield from yaml_lines(value, origins, here)
+            yield f"{line}:"
+            yield from yaml_lines(value, origins, (*path, key))
         else:
-            origin = f"  # {origins[here]}" if here in origins else ""
-            yield f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}{origin}"
+            origin = f"  # {_unbroken(origins[here])}" if here in origins else ""
+            yield f"{line}: {_flow(value)}{origin}"
+
+
+def _flow(value: Any) -> str:
+    """JSON that a YAML reader takes for the same value."""
+    return _unbroken(json.dumps(value, ensure_ascii=False))
+
+
+def _unbroken(text: str) -> str:
+    """Escapes the signs at which YAML would break a line, or stop reading."""
+    return _NO_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON durably and replaces `path` at once."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    partial.write_text(text, encoding="utf-8")
     tables.sync(partial)
     partial.replace(path)
 
 
 def is_recorded(run_dir: Path) -> bool:
-    """Whether the folder holds the records of a run that came to an end, of whatever kind."""
-    return (run_dir / "records" / "requests.parquet").exists()
+    """Whether the folder holds every table of a run that came to an end, of whatever kind."""
+    return all((run_dir / "records" / f"{name}.parquet").exists() for name in TABLES)
 
 
 def open_records(run_dir: Path) -> Records:
@@ -130,20 +148,20 @@ def open_records(run_dir: Path) -> Records:
     )
 
 
-def _json(path: Path, missing: Any = None) -> Any:
+def _json(path: Path, missing: Any) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        if missing is None:
-            raise EvidenceError(f"{path}: missing") from None
         return missing
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvidenceError(f"{path}: not readable: {error}") from None
 
 
 def point_latest(run_dir: Path) -> None:
-    """Makes `latest` beside the run name it, in one step."""
+    """Makes `latest` beside the run name it, in one step; what is there and no link is not ours."""
     link, fresh = run_dir.parent / "latest", run_dir.parent / f".latest-{os.getpid()}"
+    if link.exists() and not link.is_symlink():
+        return
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(run_dir.name)
     fresh.replace(link)

@@ -22,11 +22,14 @@ BATCH_ROWS = 20_000
 
 
 class TableWriter:
-    """Writes rows in batches beside `path` and gives the file its name only once it is whole."""
+    """Writes rows in batches beside `path` and gives the file its name only once it is whole.
+
+    The partial file belongs to this process: one left over from another is never taken for it.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path, self._schema = path, schema
-        self._partial = path.with_name(path.name + ".partial")
+        self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._rows: list[Sequence[Any]] = []
         self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
 
@@ -66,14 +69,15 @@ def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
         EvidenceError: the file is missing, damaged, of a newer schema, or lacks a column.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read()
     except FileNotFoundError:
         raise EvidenceError(f"{path}: missing: the records are not whole") from None
     except (OSError, pa.ArrowException) as error:
         raise EvidenceError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from None
-    version = int((table.schema.metadata or {}).get(b"hxbench.schema", b"1"))
-    if version > SCHEMA_VERSION:
-        raise EvidenceError(f"{path}: schema {version} is newer than this hxbench reads ({SCHEMA_VERSION})")
+    version = (table.schema.metadata or {}).get(b"hxbench.schema", b"1").decode(errors="replace")
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise EvidenceError(f"{path}: schema {version}: this hxbench reads schemas up to {SCHEMA_VERSION}")
     for field in schema:
         index = table.schema.get_field_index(field.name)
         if index < 0 or table.schema.field(index).type != field.type:

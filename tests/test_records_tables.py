@@ -1,0 +1,123 @@
+"""Tables of the records: whole or not there, exact, and refused by name when they are damaged."""
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hxbench.errors import EvidenceError
+from hxbench.records import tables
+from hxbench.records.schemas import CLOCK, READS, SERIES, TABLES
+
+BEYOND_DOUBLES = 2**53 + 1
+
+
+def test_whole_numbers_beyond_the_precision_of_doubles_stay_exact(tmp_path: Path) -> None:
+    path = tmp_path / "clock.parquet"
+    tables.write(path, CLOCK, [(BEYOND_DOUBLES, 2**63 - 1, None), (1, 2, 3)])
+    frame = tables.read(path, CLOCK)
+    assert [BEYOND_DOUBLES, 1] == frame["monotonic_ns"].tolist()
+    assert [2**63 - 1, 2] == frame["realtime_ns"].tolist()
+    assert frame["bracket_ns"].isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_empty_table_keeps_its_columns_and_nullable_types(tmp_path: Path, name: str) -> None:
+    tables.write(tmp_path / "t.parquet", TABLES[name], [])
+    frame = tables.read(tmp_path / "t.parquet", TABLES[name])
+    assert (0, TABLES[name].names) == (len(frame), list(frame.columns))
+    assert {"Int64", "Int32", "string", "Float64"} >= {str(kind) for kind in frame.dtypes}
+
+
+def test_absent_is_null_in_every_kind_of_column(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", SERIES, [(None,) * len(SERIES)])
+    frame = tables.read(tmp_path / "t.parquet", SERIES)
+    assert all(value is pd.NA for value in frame.iloc[0])
+
+
+def test_rows_of_many_batches_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BATCH_ROWS", 3)
+    tables.write(tmp_path / "t.parquet", CLOCK, [(number, 0, 0) for number in range(10)])
+    assert list(range(10)) == tables.read(tmp_path / "t.parquet", CLOCK)["monotonic_ns"].tolist()
+    assert 4 == pq.ParquetFile(tmp_path / "t.parquet").num_row_groups
+
+
+def test_a_table_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "clock.parquet"
+    writer = tables.TableWriter(path, CLOCK)
+    writer.add((1, 2, 3))
+    assert not path.exists()
+    writer.close()
+    assert [path] == list(tmp_path.iterdir())
+
+
+def write_and_die(path: Path) -> None:
+    writer = tables.TableWriter(path, CLOCK)
+    for number in range(tables.BATCH_ROWS + 1):
+        writer.add((number, 0, 0))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_writer_leaves_an_earlier_table_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "clock.parquet"
+    tables.write(path, CLOCK, [(7, 0, 0)])
+    dying = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(path,))
+    dying.start()
+    dying.join(20)
+    assert -signal.SIGKILL == dying.exitcode
+    assert [7] == tables.read(path, CLOCK)["monotonic_ns"].tolist()
+    tables.write(path, CLOCK, [(8, 0, 0)])
+    assert [8] == tables.read(path, CLOCK)["monotonic_ns"].tolist()
+
+
+def refusal(path: Path, schema: Any = CLOCK) -> str:
+    with pytest.raises(EvidenceError) as caught:
+        tables.read(path, schema)
+    return str(caught.value)
+
+
+def test_a_missing_table_is_said_to_be_missing(tmp_path: Path) -> None:
+    assert f"{tmp_path}/x: missing: the records are not whole" == refusal(tmp_path / "x")
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"no parquet at all, but long enough", None])
+def test_a_damaged_table_is_said_not_to_be_readable(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "clock.parquet"
+    tables.write(path, CLOCK, [(1, 2, 3)])
+    path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
+    text = refusal(path)
+    assert text.startswith(f"{path}: not readable as Parquet: ")
+    assert "\n" not in text
+
+
+def test_a_folder_in_the_place_of_a_table_is_not_readable(tmp_path: Path) -> None:
+    assert refusal(tmp_path).startswith(f"{tmp_path}: not readable as Parquet: ")
+
+
+@pytest.mark.parametrize("version", ["2", "999", "new"])
+def test_a_newer_schema_is_refused_with_its_number(tmp_path: Path, version: str) -> None:
+    path = tmp_path / "clock.parquet"
+    tables.write(path, CLOCK.with_metadata({"hxbench.schema": version}), [])
+    assert f"{path}: schema {version}: this hxbench reads schemas up to 1" == refusal(path)
+
+
+def test_a_lacking_column_is_named(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", CLOCK.remove(2), [(1, 2)])
+    assert f"{tmp_path}/t.parquet: column bracket_ns: expected int64" == refusal(tmp_path / "t.parquet")
+
+
+def test_a_column_of_another_type_is_named(tmp_path: Path) -> None:
+    other = CLOCK.set(0, pa.field("monotonic_ns", pa.string()))
+    tables.write(tmp_path / "t.parquet", other, [("1", 2, 3)])
+    assert f"{tmp_path}/t.parquet: column monotonic_ns: expected int64" == refusal(tmp_path / "t.parquet")
+
+
+def test_a_column_more_than_the_schema_knows_is_kept(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", READS.append(pa.field("later", pa.int64())), [(None,) * 8 + (5,)])
+    assert [5] == tables.read(tmp_path / "t.parquet", READS)["later"].tolist()
