@@ -167,10 +167,10 @@ def drip(_: Request) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("script", "phase", "error"),
     [
-        (ping_forever, "before_first_token", "no first token within 0.3 s"),
-        (stall, "mid_stream", "no token for 0.2 s"),
-        (drip, "mid_stream", "not done within 0.6 s"),
-        (lambda _: [10.0], "headers", "no first token within 0.3 s"),
+        (ping_forever, "before_first_token", "no first token within 300 ms"),
+        (stall, "mid_stream", "no token for 200 ms"),
+        (drip, "mid_stream", "not done within 600 ms"),
+        (lambda _: [10.0], "headers", "no first token within 300 ms"),
     ],
     ids=["pings before a token", "pings after a token", "never done", "silence"],
 )

@@ -9,6 +9,10 @@ from hxbench.records.journal import STOPPED, Entry, Kind
 from hxbench.wire import http, openai
 
 Row = tuple[Any, ...]
+BODY_KEPT = 2_000  # bytes of an answer that is no stream, before redaction
+ERROR_KEPT = 300  # characters of an error, after redaction
+BRACKET_NS = 100_000  # a pair of clocks read further apart than this is not used
+SLACK_NS = 50_000  # by how much a converted stamp may lie out of order
 
 
 class Planned(NamedTuple):
@@ -57,20 +61,22 @@ class Clock:
     def __init__(self) -> None:
         self._offset: int | None = None
 
-    def learn(self, monotonic_ns: int, realtime_ns: int) -> None:
-        self._offset = realtime_ns - monotonic_ns
+    def learn(self, monotonic_ns: int, realtime_ns: int, bracket_ns: int) -> None:
+        """Takes a pair of both clocks; a worker that was interrupted between the two knows too little."""
+        if self._offset is None or bracket_ns <= BRACKET_NS:
+            self._offset = realtime_ns - monotonic_ns
 
-    def received(self, entry: Entry) -> int | None:
+    def received(self, entry: Entry, after_ns: int) -> int | None:
         """Returns the kernel's stamp in monotonic ns; None without one or when the clock stepped.
 
-        A stamp after the read, or more than 10 s before it, can only come from a stepped clock.
+        A stamp after the read, or before `after_ns`, when the exchange's last event was, can only come
+        from a stepped clock.
         """
         if not entry.kernel_ns or self._offset is None:
             return None
         time_ns = entry.kernel_ns - self._offset
-        early = entry.time_ns - time_ns
-        if -50_000 <= early <= 10_000_000_000:
-            return min(time_ns, entry.time_ns)
+        if after_ns - SLACK_NS <= time_ns <= entry.time_ns + SLACK_NS:
+            return min(max(time_ns, after_ns), entry.time_ns)
         return None
 
 
@@ -106,7 +112,7 @@ class Decoder:
     def feed(self, entry: Entry) -> None:
         self._last_ns = max(self._last_ns, entry.time_ns)
         if entry.kind == Kind.CLOCK:
-            self._clock.learn(entry.time_ns, entry.kernel_ns)
+            self._clock.learn(entry.time_ns, entry.kernel_ns, entry.number)
             self.clock_rows.append((entry.time_ns, entry.kernel_ns, entry.number))
         elif entry.kind == Kind.PHASE:
             times = self.phases.setdefault(entry.body.decode(), [None, None])
@@ -134,10 +140,13 @@ class Decoder:
                 self._close(entry.number, exchange, entry.time_ns, entry.body.decode(errors="replace"))
 
     def _read(self, entry: Entry, exchange: _Exchange) -> None:
-        stamp = self._clock.received(entry)
+        stamp = self._clock.received(entry, exchange.last_read or exchange.dispatched or 0)
         time_ns = entry.time_ns if stamp is None else stamp
         exchange.kernel = exchange.kernel and stamp is not None
-        exchange.first_byte = exchange.first_byte or time_ns
+        if exchange.first_byte is None:
+            exchange.first_byte = time_ns
+            if exchange.sent is not None:  # noted after the fact: the answer may have come before the note
+                exchange.sent = min(exchange.sent, time_ns)
         exchange.last_read = time_ns
         exchange.received_bytes += len(entry.body)
         try:
@@ -145,7 +154,7 @@ class Decoder:
         except http.FramingError:
             return  # the worker saw the same bytes and says so at the end
         if not _is_stream(exchange.response):
-            exchange.body = (exchange.body + body)[:400]
+            exchange.body = (exchange.body + body)[:BODY_KEPT]
             return
         content = exchange.stream.feed(body)
         if content.deltas:
@@ -173,7 +182,7 @@ class Decoder:
         planned = self._schedule()[number]
         outcome, phase, error = _judge(exchange, reason)
         done = exchange.last_read if outcome == "ok" else end_ns
-        row = self._row(planned, exchange, outcome, phase, error and self._redact(error), done)
+        row = self._row(planned, exchange, outcome, phase, error and self._shown(error), done)
         reads = [
             (
                 planned.request_id,
@@ -188,6 +197,10 @@ class Decoder:
             for index, t in enumerate(exchange.tokens)
         ]
         self._emit(row, reads)
+
+    def _shown(self, error: str) -> str:
+        """One line, cut only after secrets are out of it, so that none is left in half."""
+        return " ".join(self._redact(error).split())[:ERROR_KEPT]
 
     def _row(
         self,
@@ -244,10 +257,9 @@ def _judge(exchange: _Exchange, reason: str) -> tuple[str, str | None, str | Non
 
 def _refusal(exchange: _Exchange, status: int | None) -> str:
     if status == 200:
-        return (
-            f"content type {exchange.response.headers.get('content-type', '(none)')}, not text/event-stream"
-        )
-    return f"HTTP {status}: {' '.join(exchange.body.decode(errors='replace').split())[:200]}"
+        kind = exchange.response.headers.get("content-type", "(none)")
+        return f"content type {kind[: http.TEXT_KEPT]}, not text/event-stream"
+    return f"HTTP {status}: {exchange.body.decode(errors='replace')}"
 
 
 def _phase(exchange: _Exchange) -> str:

@@ -1,15 +1,20 @@
 """One request's life on the wire, written to the journal as it happens."""
 
+import errno
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from hxbench import units
+from hxbench.errors import IncompleteError
 from hxbench.record.connection import Address, Connection
-from hxbench.record.loop import READ, WRITE, Loop
+from hxbench.record.loop import READ, WRITE, Loop, Timer
 from hxbench.records.journal import Kind, Writer
 from hxbench.wire import http
 
+# What this machine has run out of says nothing about the server.
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL}
 IDLE_CONNECTIONS = 8  # the embedded server answers seconds late when more are held open
 PROMPT_CLOSE_NS = 1_000_000_000
 
@@ -32,6 +37,7 @@ class Wire:
     address: Address
     limits: Limits
     token_hint: re.Pattern[bytes]
+    mask: Callable[[bytes], bytes]  # takes secrets out of what a server echoes
     idle: dict[Connection, int] = field(default_factory=dict)  # to the time since when
     reserved: int = 0  # opened ahead of a due time
     keeps_alive: bool = True  # until the server is seen to close what it promised to keep
@@ -73,6 +79,7 @@ class Exchange:
         self._request = request
         self._done = done
         self._connection: Connection | None = None
+        self._deadline: Timer | None = None
         self._response = http.Response()
         self._dispatched = 0
         self._last_token = 0
@@ -80,7 +87,6 @@ class Exchange:
         self._received = False
         self.failed = False
         self._reserved = False
-        self._finished = False
 
     def prepare(self) -> None:
         """Opens a connection ahead of the due time, unless enough are open."""
@@ -102,12 +108,13 @@ class Exchange:
             self._send()
 
     def stop(self, reason: str) -> None:
-        """Ends the exchange early; nothing more is sent or read."""
-        if self._finished:
-            return
+        """Ends the exchange early; nothing more is sent or read. One never dispatched leaves no trace."""
         self._release_reservation()
         self._drop_connection()
-        self._end(reason)
+        if self._dispatched:
+            self._end(reason)
+        else:
+            self._done(self)
 
     def _release_reservation(self) -> None:
         if self._reserved:
@@ -131,6 +138,8 @@ class Exchange:
         try:
             self._connection = Connection(self._wire.address)
         except OSError as error:
+            if error.errno in EXHAUSTED:
+                raise IncompleteError(f"no connection could be opened: {error.strerror}") from None
             self._fail(f"connect: {error.strerror or error}")
             return
         self._wire.loop.watch(self._connection.fileno(), READ | WRITE, self._ready)
@@ -187,6 +196,10 @@ class Exchange:
         read = connection.read()
         if not was_connected:
             self._after_progress(connection, was_connected)
+        if not self._dispatched:
+            if read.data or read.closed:
+                self._broken("an answer before the request")
+            return
         if read.data:
             self._take(connection, read.data, read.time_ns, read.kernel_ns, read.segments)
         if read.closed and self._connection is connection:
@@ -197,7 +210,8 @@ class Exchange:
 
     def _take(self, connection: Connection, data: bytes, time_ns: int, kernel_ns: int, segments: int) -> None:
         self._received = True
-        self._wire.journal.add(Kind.READ, self.number, time_ns, data, kernel_ns, segments)
+        kept = self._wire.mask(data)
+        self._wire.journal.add(Kind.READ, self.number, time_ns, kept, kernel_ns, segments)
         if self._wire.token_hint.search(data):
             self._last_token = time_ns
         try:
@@ -245,34 +259,29 @@ class Exchange:
             self._connection = None
 
     def _end(self, reason: str) -> None:
-        self._finished = True
-        self._request = b""  # a deadline's timer may hold this object for a minute
-        self._note(Kind.END, time.monotonic_ns(), reason.encode())
+        if self._deadline is not None:
+            self._wire.loop.cancel(self._deadline)
+        self._note(Kind.END, time.monotonic_ns(), self._wire.mask(reason.encode()))
         self._done(self)
 
-    def _deadline(self) -> tuple[int, str]:
+    def _limit(self) -> tuple[int, str, int]:
+        """When the exchange has lasted too long as things stand, and the limit in words and ns."""
         limits = self._wire.limits
-        total = self._dispatched + limits.total
+        total = self._dispatched + limits.total, "not done within", limits.total
         if self._last_token:
-            quiet, text = self._last_token + limits.stall, f"no token for {limits.stall / 1e9:g} s"
-        else:
-            quiet, text = (
-                self._dispatched + limits.first_token,
-                f"no first token within {limits.first_token / 1e9:g} s",
-            )
-        return (quiet, text) if quiet < total else (total, f"not done within {limits.total / 1e9:g} s")
+            return min((self._last_token + limits.stall, "no token for", limits.stall), total)
+        first = self._dispatched + limits.first_token, "no first token within", limits.first_token
+        return min(first, total)
 
     def _arm(self) -> None:
-        self._wire.loop.at(self._deadline()[0], self._check_deadline)
+        self._deadline = self._wire.loop.at(self._limit()[0], self._check_deadline)
 
     def _check_deadline(self) -> None:
-        if self._finished:
-            return
-        when, text = self._deadline()
+        when, text, limit = self._limit()
         if time.monotonic_ns() < when:
             self._arm()
         else:
-            self._fail(f"time limit: {text}")
+            self._fail(f"time limit: {text} {units.duration(limit / 1e9)}")
 
 
 def headers(key: str | None, extra: Mapping[str, str]) -> dict[str, str]:

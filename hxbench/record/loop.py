@@ -13,18 +13,46 @@ from pathlib import Path
 
 Ready = Callable[[int], None]
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+LEAST_CANCELLED = 100  # below this many, cancelled timers are not worth a clearing
+
+
+class Timer:
+    """One call to come; cancelled it holds on to nothing."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self.call: Callable[[], None] | None = call
 
 
 class Loop:
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[int, int, Timer]] = []  # time, order of coming
+        self._cancelled = 0
         self._order = count()
         _sharpen_timers()
 
-    def at(self, time_ns: int, call: Callable[[], None]) -> None:
+    def at(self, time_ns: int, call: Callable[[], None]) -> Timer:
         """Runs `call` once, at or just after `time_ns` of the monotonic clock."""
-        heapq.heappush(self._timers, (time_ns, next(self._order), call))
+        timer = Timer(call)
+        heapq.heappush(self._timers, (time_ns, next(self._order), timer))
+        return timer
+
+    def cancel(self, timer: Timer) -> None:
+        """Makes sure that a timer which has not run never does.
+
+        Time limits lie far ahead and nearly all are cancelled: they are cleared out when they are
+        more than half of all, so that memory does not grow with the rate of requests.
+        """
+        if timer.call is None:
+            return
+        timer.call = None
+        self._cancelled += 1
+        if self._cancelled > max(LEAST_CANCELLED, len(self._timers) // 2):
+            self._timers = [each for each in self._timers if each[2].call is not None]
+            heapq.heapify(self._timers)
+            self._cancelled = 0
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
         self._selector.register(fd, events, ready)
@@ -45,8 +73,15 @@ class Loop:
                 key.data(mask)
 
     def _run_due(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic_ns():
-            heapq.heappop(self._timers)[2]()
+        """Runs what is due now; not what becomes due meanwhile, so that sockets get their turn too."""
+        now = time.monotonic_ns()
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            call, timer.call = timer.call, None
+            if call is None:
+                self._cancelled -= 1
+            else:
+                call()
 
     def _wait(self) -> None:
         """Waits with microsecond resolution: epoll's own time-out is rounded up to milliseconds."""

@@ -1,23 +1,43 @@
-"""Keeps secrets out of text that is stored."""
+"""Keeps secrets out of what is stored. Standard library only: the load worker uses it."""
 
 import base64
-from collections.abc import Iterable
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
 SHORTEST = 4  # a shorter value would blot out ordinary words
+_URLSAFE = str.maketrans("+/", "-_")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Returns `text` without the secrets, raw, url-encoded or in base64."""
-    for secret in secrets:
-        if len(secret) >= SHORTEST:
-            for form in _forms(secret):
-                text = text.replace(form, "[redacted]")
+    """Returns `text` without the secrets: raw, in JSON, url-encoded, or anywhere inside base64."""
+    for form in _all_forms(secrets):
+        text = text.replace(form, "[redacted]")
     return text
 
 
+def masking(secrets: Iterable[str]) -> Callable[[bytes], bytes]:
+    """Returns what puts x in the place of each byte of a secret, so that lengths stay as they were."""
+    forms = [re.escape(form.encode()) for form in _all_forms(secrets)]
+    if not forms:
+        return lambda data: data
+    pattern = re.compile(b"|".join(forms))
+    return lambda data: pattern.sub(lambda found: b"x" * len(found[0]), data)
+
+
+def _all_forms(secrets: Iterable[str]) -> list[str]:
+    return [form for secret in secrets if len(secret) >= SHORTEST for form in _forms(secret)]
+
+
 def _forms(secret: str) -> list[str]:
-    raw = secret.encode()
-    encoded = [base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()]
-    forms = {secret, quote(secret, safe=""), *encoded, *(text.rstrip("=") for text in encoded)}
-    return sorted(forms, key=len, reverse=True)
+    texts = {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe="")}
+    return sorted(texts | set(_in_base64(secret.encode())), key=len, reverse=True)
+
+
+def _in_base64(raw: bytes) -> Iterator[str]:
+    """Yields how `raw` looks in base64 whatever stands before and after it: three ways, two alphabets."""
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + raw).decode()
+        whole = encoded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]  # only what no neighbour changes
+        yield from (whole, whole.translate(_URLSAFE))

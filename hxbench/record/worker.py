@@ -15,15 +15,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hxbench.errors import HxbenchError
 from hxbench.plan import workload
-from hxbench.record import exchange, shapes
+from hxbench.record import exchange, redaction, shapes
 from hxbench.record.connection import Address
 from hxbench.record.loop import READ, Loop
 from hxbench.records.journal import STOPPED, Kind, Writer
 from hxbench.wire import http, openai
 
+PROBE_S = 2.0
+MACOS_DESCRIPTORS = 10_240  # OPEN_MAX: what it takes where its own limit says "unlimited"
 FLUSH_NS = 1_000_000_000
 CLOCK_NS = 100_000_000
+CLOCK_TRIES = 3  # the system may take the processor away between two readings, but not each time
 
 
 class Worker:
@@ -31,18 +35,20 @@ class Worker:
         self._plan = plan
         self._loop = Loop()
         self._journal = Writer(Path(plan["journal"]))
+        key, headers = _credentials(plan)
         self._wire = exchange.Wire(
             loop=self._loop,
             journal=self._journal,
             address=resolve(plan["host"], plan["port"], tls=plan["tls"], ca_file=plan["ca_file"]),
             limits=exchange.Limits(**plan["limits"]),
             token_hint=openai.TOKEN_HINT,
+            mask=redaction.masking([*headers.values(), *([key] if key else [])]),
         )
         self._prompts = {prompt.id: prompt for prompt in workload.load_prompts(plan["prompts"])}
-        self._headers = exchange.headers(*_credentials(plan))
-        self._host = f"{plan['host']}:{plan['port']}"
+        self._headers = exchange.headers(key, headers)
+        self._host = host_header(plan["host"], plan["port"], tls=plan["tls"])
         self._running = True
-        self._shape = self._make_shape([shapes.Row(*row) for row in plan["rows"]])
+        self._shape = self._make_shape([shapes.Row(*row) for row in plan.pop("rows")])
 
     def _make_shape(self, rows: list[shapes.Row]) -> shapes.Shape:
         common = (self._loop, self._begin, self._note_phase, self._finish, rows)
@@ -56,11 +62,13 @@ class Worker:
         self._stamp_clock()
         self._flush()
         _say("ready")
-        while self._running:
-            self._loop.turn()
-        self._wire.close()
-        self._journal.add(Kind.FINISHED, 0, time.monotonic_ns())
-        self._journal.close()
+        try:
+            while self._running:
+                self._loop.turn()
+            self._wire.close()
+            self._journal.add(Kind.FINISHED, 0, time.monotonic_ns())
+        finally:
+            self._journal.close()
         _say("finished")
 
     def _command(self) -> None:
@@ -94,9 +102,7 @@ class Worker:
         self._journal.add(Kind.PHASE, int(begins), time.monotonic_ns(), phase.encode())
 
     def _stamp_clock(self) -> None:
-        before = time.monotonic_ns()
-        realtime = time.time_ns()
-        bracket = time.monotonic_ns() - before
+        bracket, before, realtime = min(_both_clocks() for _ in range(CLOCK_TRIES))
         self._journal.add(Kind.CLOCK, min(bracket, 0xFFFFFFFF), before + bracket // 2, kernel_ns=realtime)
         self._loop.at(before + CLOCK_NS, self._stamp_clock)
 
@@ -105,15 +111,41 @@ class Worker:
         self._loop.at(time.monotonic_ns() + FLUSH_NS, self._flush)
 
 
+def _both_clocks() -> tuple[int, int, int]:
+    """Returns how long the reading took, when it began, and the realtime read in between, in ns."""
+    before = time.monotonic_ns()
+    realtime = time.time_ns()
+    return time.monotonic_ns() - before, before, realtime
+
+
 def resolve(host: str, port: int, *, tls: bool, ca_file: str | None) -> Address:
-    """Returns the first address of `host`.
+    """Returns the first address of `host` that takes a connection, or the first when none does.
+
+    `localhost` is often ::1 before it is 127.0.0.1, and few servers listen on both.
 
     Raises:
         OSError: the name is unknown or the CA file cannot be read.
     """
-    family, _, _, _, sockaddr = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    found = [(info[0], info[4]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    family, sockaddr = next((each for each in found if len(found) > 1 and _answers(*each)), found[0])
     context = ssl.create_default_context(cafile=ca_file) if tls else None
     return Address(family, sockaddr, host, context)
+
+
+def _answers(family: int, sockaddr: Any) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(PROBE_S)
+            probe.connect(sockaddr)
+    except OSError:
+        return False
+    return True
+
+
+def host_header(host: str, port: int, *, tls: bool) -> str:
+    """Returns the Host header: an IPv6 address in brackets, the scheme's own port left out."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port == (443 if tls else 80) else f"{name}:{port}"
 
 
 def _credentials(plan: dict[str, Any]) -> tuple[str | None, dict[str, str]]:
@@ -126,13 +158,18 @@ def _say(event: str, **more: Any) -> None:
     print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - stdout is the channel
 
 
-def main() -> int:
+def _raise_descriptor_limit() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft = MACOS_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def main() -> int:
+    _raise_descriptor_limit()
     plan = json.loads(Path(sys.argv[1]).read_text())
     try:
         Worker(plan).run()
-    except OSError as error:
+    except (OSError, HxbenchError) as error:
         _say("failed", reason=f"load worker: {error}")
         return 1
     return 0
