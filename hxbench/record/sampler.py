@@ -9,10 +9,11 @@ judge's business.
 import json
 import os
 import select
+import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +21,72 @@ import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from hxbench.records import tables
-from hxbench.records.schemas import SERIES, TARGET
+from hxbench.record.children import orphaned
 
 PERIOD_S = 0.1
-SECOND = 10  # ticks
+SECOND_S = 1.0
+SEARCH_SHARE = 0.01  # of the time: what looking for children, or for the PSS, may cost
 IDLE_WAIT_S = 10.0
-JOURNAL = "journal/sampler.jsonl"
+ANSWER_S = 5.0
+METRICS_LIMIT = 16 * 1024 * 1024
 BUSY = ("llamacpp:requests_processing", "llamacpp:requests_deferred", "vllm:num_requests_running")
 
 Sample = tuple[str, str, str, float]  # source, name, labels, value
 
 
+class Seldom:
+    """Says when something costly may be done again: once a second, or less often where it costs more.
+
+    On a host with thousands of processes, or a server with much memory, looking takes many milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    @property
+    def due(self) -> bool:
+        return time.monotonic() >= self._next
+
+    def did(self, since: float) -> None:
+        now = time.monotonic()
+        self._next = max(since + SECOND_S, now + (now - since) / SEARCH_SHARE)
+
+
 class Tree:
-    """A process and its descendants, looked up again once a second."""
+    """The server: processes and their descendants."""
 
-    def __init__(self, pids: list[int]) -> None:
-        self._pids = pids
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._pids = tuple(pids)
         self._members: dict[int, psutil.Process] = {}
-        self._gone_cpu_s = 0.0
-        self._cpu_s: dict[int, float] = {}
+        self._cpu_s: dict[int, float] = {}  # of those that are gone, too
+        self._search, self._pss = Seldom(), Seldom()
 
-    def sample(self, source: str, *, whole: bool) -> Iterator[Sample]:
-        """Yields what the tree uses; `whole` also looks for new members and takes the PSS."""
-        if whole or not self._members:
+    def sample(self) -> Iterator[Sample]:
+        """Yields what all members use together; nothing when there are none."""
+        if self._search.due:
             self._find()
         rss = vms = threads = 0
-        pss = 0
-        for pid, process in list(self._members.items()):
+        for process in tuple(self._members.values()):
             try:
                 with process.oneshot():
                     cpu, memory = process.cpu_times(), process.memory_info()
                     threads += process.num_threads()
-                self._cpu_s[pid] = cpu.user + cpu.system
-                rss += memory.rss
-                vms += memory.vms
-                pss += _pss(process) if whole else 0
             except psutil.Error:
-                del self._members[pid]
-                self._gone_cpu_s += self._cpu_s.pop(pid, 0.0)
+                del self._members[process.pid]
+                continue
+            self._cpu_s[process.pid] = cpu.user + cpu.system
+            rss, vms = rss + memory.rss, vms + memory.vms
         if not self._members:
             return
-        yield source, "cpu_seconds", "", self._gone_cpu_s + sum(self._cpu_s.values())
-        yield source, "rss_bytes", "", rss
-        yield source, "vms_bytes", "", vms
-        yield source, "threads", "", threads
-        if pss:
-            yield source, "pss_bytes", "", pss
+        yield "process", "cpu_seconds", "", sum(self._cpu_s.values())
+        yield "process", "rss_bytes", "", rss
+        yield "process", "vms_bytes", "", vms
+        yield "process", "threads", "", threads
+        if self._pss.due:
+            yield from self._whole_pss()
 
     def _find(self) -> None:
+        since = time.monotonic()
         for pid in self._pids:
             try:
                 root = psutil.Process(pid)
@@ -77,13 +95,47 @@ class Tree:
                 continue
             for process in family:
                 self._members.setdefault(process.pid, process)
+        self._search.did(since)
+
+    def _whole_pss(self) -> Iterator[Sample]:
+        """Yields the memory of all members, shared pages once; nothing where one cannot be told."""
+        since = time.monotonic()
+        try:
+            pss = sum(process.memory_full_info().pss for process in self._members.values())
+        except (psutil.Error, AttributeError):  # not ours to look into, or not Linux
+            return
+        finally:
+            self._pss.did(since)
+        yield "process", "pss_bytes", "", pss
 
 
-def _pss(process: psutil.Process) -> int:
+class Client:
+    """The load generator: the processes that have no children of their own, this one included."""
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._processes = [process for pid in pids if (process := _process(pid)) is not None]
+        self._cpu_s: dict[int, float] = {}
+
+    def sample(self) -> Iterator[Sample]:
+        """Yields what all processes use together; one that is gone keeps the CPU time it had."""
+        rss = 0
+        for process in self._processes:
+            try:
+                with process.oneshot():
+                    cpu, memory = process.cpu_times(), process.memory_info()
+            except psutil.Error:
+                continue
+            self._cpu_s[process.pid] = cpu.user + cpu.system
+            rss += memory.rss
+        yield "client", "cpu_seconds", "", sum(self._cpu_s.values())
+        yield "client", "rss_bytes", "", rss
+
+
+def _process(pid: int) -> psutil.Process | None:
     try:
-        return int(getattr(process.memory_full_info(), "pss", 0))
+        return psutil.Process(pid)
     except psutil.Error:
-        return 0
+        return None
 
 
 def host() -> Iterator[Sample]:
@@ -100,65 +152,76 @@ def parse_metrics(text: str) -> list[Sample]:
     """Returns the samples of a Prometheus exposition; a malformed one gives none."""
     try:
         families = list(text_string_to_metric_families(text))
-    except ValueError:
+    except (ValueError, LookupError):  # what the parser's slicing raises
         return []
-    return [
-        (
-            "scrape",
-            sample.name,
-            json.dumps(sample.labels, sort_keys=True) if sample.labels else "",
-            sample.value,
-        )
-        for family in families
-        for sample in family.samples
-    ]
+    samples = (sample for family in families for sample in family.samples)
+    return [("scrape", sample.name, _labels(sample.labels), sample.value) for sample in samples]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    return json.dumps(labels, sort_keys=True) if labels else ""
 
 
 class Scraper:
     """Reads the server's /metrics in a thread, so that a slow answer never delays a sample."""
 
-    def __init__(self, url: str, headers: dict[str, str], store: Callable[[list[Sample]], None]) -> None:
-        self._client = httpx.Client(timeout=5.0, trust_env=False, headers=headers)
-        self._url, self._store = url, store
+    def __init__(self, options: dict[str, Any], store: Callable[[list[Sample]], None]) -> None:
+        self._client = httpx.Client(
+            timeout=ANSWER_S,
+            trust_env=False,
+            headers={"Accept-Encoding": "identity", **_headers(options)},
+            verify=ssl.create_default_context(cafile=options["ca_file"]),
+        )
+        self._url, self._store = options["metrics_url"], store
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def scrape(self) -> list[Sample]:
         """Returns one scrape's samples; none when the server gives none."""
-        try:
-            answer = self._client.get(self._url)
-        except httpx.HTTPError:
-            return []
-        samples = parse_metrics(answer.text) if answer.status_code == 200 else []
+        samples = parse_metrics(self._fetch())
         if samples:
             self._store(samples)
         return samples
+
+    def _fetch(self) -> str:
+        deadline, body = time.monotonic() + ANSWER_S, b""
+        try:
+            with self._client.stream("GET", self._url) as answer:
+                if answer.status_code != 200:
+                    return ""
+                for piece in answer.iter_raw():
+                    body += piece
+                    if len(body) > METRICS_LIMIT or time.monotonic() > deadline:
+                        return ""
+        except httpx.HTTPError:
+            return ""
+        return body.decode(errors="replace")
 
     def start(self) -> None:
         self._thread.start()
 
     def _run(self) -> None:
-        while not self._stop.wait(1.0):
+        while not self._stop.wait(SECOND_S):
             self.scrape()
 
-    def finish(self) -> None:
-        """Takes the last scrape once the server says it is idle, or after ten seconds."""
+    def stop(self) -> None:
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
+
+    def scrape_when_idle(self) -> None:
+        """Takes the last scrape once the server says it is idle, or after ten seconds."""
         deadline = time.monotonic() + IDLE_WAIT_S
         while any(name in BUSY and value > 0 for _, name, _, value in self.scrape()):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.2)
-        self._client.close()
 
 
 class Journal:
     """Samples as JSON lines: [time_ns, trial, source, name, labels, value]."""
 
-    def __init__(self, path: Path, trial: int) -> None:
-        self._file = path.open("a")
+    def __init__(self, run_dir: Path, trial: int) -> None:
+        self._file = (run_dir / "journal" / f"t{trial}-sampler.jsonl").open("x")
         self._trial = trial
         self._lock = threading.Lock()
 
@@ -178,24 +241,23 @@ class Journal:
 
 def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     """Samples on a fixed grid until stdin ends; a late sample does not shift those after it."""
-    trees = {"process": Tree(options["server_pids"]), "client": Tree([*options["client_pids"], os.getpid()])}
-    scraper = (
-        Scraper(options["metrics_url"], _headers(options), journal.store) if options["metrics_url"] else None
-    )
-    if scraper is not None:
-        scraper.scrape()
-        scraper.start()
-    print(json.dumps({"event": "ready"}), flush=True)  # noqa: T201 - stdout is the channel
-    start, tick = time.monotonic(), 0
+    parent = os.getppid()
+    server, client = Tree(options["server_pids"]), Client([*options["client_pids"], os.getpid()])
+    scraper = Scraper(options, journal.store)
+    scraper.scrape()
+    scraper.start()
+    _say("ready")
+    start, tick, flushed = time.monotonic(), 0, 0.0
     while not _stdin_ended(max(start + tick * PERIOD_S - time.monotonic(), 0)):
-        whole = tick % SECOND == 0
-        samples = [sample for source, tree in trees.items() for sample in tree.sample(source, whole=whole)]
-        journal.store([*samples, *host()])
-        if whole:
+        journal.store([*server.sample(), *client.sample(), *host()])
+        now = time.monotonic()
+        if now - flushed >= SECOND_S:
             journal.flush()
-        tick = max(tick + 1, int((time.monotonic() - start) / PERIOD_S))
-    if scraper is not None:
-        scraper.finish()
+            flushed = now
+        tick = max(tick + 1, int((now - start) / PERIOD_S))
+    scraper.stop()
+    if not orphaned(parent):
+        scraper.scrape_when_idle()
 
 
 def _stdin_ended(seconds: float) -> bool:
@@ -203,32 +265,45 @@ def _stdin_ended(seconds: float) -> bool:
 
 
 def _headers(options: dict[str, Any]) -> dict[str, str]:
-    key = options["api_key_env"]
-    return {"Authorization": f"Bearer {os.environ[key]}"} if key else {}
+    headers = {header: os.environ[name] for header, name in options["headers_env"].items()}
+    if options["api_key_env"]:
+        headers["Authorization"] = f"Bearer {os.environ[options['api_key_env']]}"
+    return headers
 
 
 def finish(run_dir: Path) -> None:
-    """Writes `series` from the sampler's lines; a torn last line is left out."""
-    path = run_dir / JOURNAL
-    writer = tables.TableWriter(run_dir / "records" / "series.parquet", SERIES)
-    if path.exists():
-        with path.open() as lines:
-            for line in lines:
-                if not line.endswith("\n"):
-                    break
-                time_ns, trial, source, name, labels, value = json.loads(line)
-                writer.add((time_ns, trial, TARGET, source, name, labels, value))
+    """Writes `series` from the samplers' lines; what follows a torn line is left out."""
+    from hxbench.records import schemas, tables  # pandas would make the sampler slow to start
+
+    writer = tables.TableWriter(run_dir / "records" / "series.parquet", schemas.SERIES)
+    for path in sorted((run_dir / "journal").glob("t*-sampler.jsonl")):
+        for time_ns, trial, *sample in _lines(path):
+            source, name, labels, value = sample
+            writer.add((time_ns, trial, schemas.TARGET, source, name, labels, value))
     writer.close()
+
+
+def _lines(path: Path) -> Iterator[list[Any]]:
+    with path.open() as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except ValueError:
+                return
+
+
+def _say(event: str, **more: str) -> None:
+    print(json.dumps({"event": event, **more}), flush=True)  # noqa: T201 - stdout is the channel
 
 
 def main() -> int:
     run_dir, options = Path(sys.argv[1]), json.loads(sys.argv[2])
     try:
-        journal = Journal(run_dir / JOURNAL, options["trial"])
+        journal = Journal(run_dir, options["trial"])
         sample_until_end(options, journal)
         journal.close()
     except OSError as error:
-        print(json.dumps({"event": "failed", "reason": f"sampler: {error}"}), flush=True)  # noqa: T201
+        _say("failed", reason=f"sampler: {error}")
         return 1
     return 0
 
