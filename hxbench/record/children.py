@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import IO, Any
 
@@ -16,16 +17,11 @@ class Child:
     """A running child program.
 
     Its stdin stays open until `stop`; when this process dies, however it dies, the child sees the end
-    of file and ends too. A terminal's Ctrl-C does not reach it: it has a session of its own.
+    of file and ends too. A terminal's Ctrl-C does not reach it: it has a session of its own. After the
+    last thing it said comes one event more, `ended`.
     """
 
-    def __init__(
-        self,
-        module: str,
-        arguments: Sequence[str],
-        log: IO[bytes] | int,
-        env: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, module: str, arguments: Sequence[str], log: IO[bytes] | int) -> None:
         self.name = module.rpartition(".")[2]
         self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self._process = subprocess.Popen(
@@ -34,9 +30,11 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
-            env={**os.environ, **(env or {})},
         )
-        self._reader = threading.Thread(target=self._listen, daemon=True)
+        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        self._stdin = self._process.stdin
+        self._reader = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
         self._reader.start()
 
     @property
@@ -48,16 +46,15 @@ class Child:
         """The exit status, None while it runs; minus the signal when one ended it."""
         return self._process.poll()
 
-    def _listen(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - opened above
-        for line in self._process.stdout:
-            try:
-                self._events.put(json.loads(line))
-            except ValueError:
-                continue
+    def _listen(self, stdout: IO[bytes]) -> None:
+        with stdout:
+            for line in stdout:
+                with suppress(ValueError):  # half a line, from a child that was killed
+                    self._events.put(json.loads(line))
+        self._events.put({"event": "ended"})
 
     def event(self, timeout: float) -> dict[str, Any] | None:
-        """Returns the next thing the child said, None if it said nothing for `timeout` seconds."""
+        """Returns the next thing the child said, None if that did not come within `timeout` seconds."""
         try:
             return self._events.get(timeout=timeout)
         except Empty:
@@ -65,36 +62,27 @@ class Child:
 
     def tell(self, line: str) -> None:
         """Writes one line to the child's stdin; a child that is gone hears nothing."""
-        assert self._process.stdin is not None  # noqa: S101 - opened above
-        try:
-            self._process.stdin.write(line.encode() + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return
+        with suppress(BrokenPipeError):
+            self._stdin.write(line.encode() + b"\n")
+            self._stdin.flush()
 
-    def close_stdin(self) -> None:
-        assert self._process.stdin is not None  # noqa: S101 - opened above
+    def wait(self, timeout: float) -> int | None:
+        """Returns the exit status, None if the child has not ended within `timeout` seconds."""
         try:
-            self._process.stdin.close()
-        except BrokenPipeError:
-            return
-
-    def wait(self, timeout: float) -> bool:
-        """Returns whether the child has ended within `timeout` seconds."""
-        try:
-            self._process.wait(timeout)
+            return self._process.wait(timeout)
         except subprocess.TimeoutExpired:
-            return False
-        self._reader.join(1.0)
-        return True
+            return None
 
-    def stop(self, timeout: float = STOP_S, notice: Callable[[str], None] | None = None) -> None:
+    def stop(self, timeout: float = STOP_S) -> None:
         """Asks the child to end and waits; one that does not end is killed."""
-        self.close_stdin()
-        if not self.wait(timeout):
-            if notice is not None:
-                notice(f"{self.name} did not end within {timeout:g} s and was killed")
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+        if self.wait(timeout) is None:
             self._process.kill()
-            self.wait(STOP_S)
-        assert self._process.stdout is not None  # noqa: S101 - opened above
-        self._process.stdout.close()
+            self._process.wait()
+        self._reader.join(STOP_S)
+
+
+def orphaned(parent: int) -> bool:
+    """Whether the process that started this one, `parent`, is gone; asked by a child."""
+    return os.getppid() != parent

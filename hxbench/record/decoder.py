@@ -11,6 +11,7 @@ import select
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hxbench.record import redaction
+from hxbench.record.children import orphaned
 from hxbench.record.decoding import Decoder, Planned, Row
 from hxbench.records import tables
 from hxbench.records.journal import Reader
@@ -117,6 +119,8 @@ def _place(journal: Path) -> tuple[int, int]:
 
 def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
     """Writes the tables of a run whose decoder was killed, from its journals alone."""
+    for partial in (run_dir / "records").glob("*.partial"):
+        partial.unlink()
     decoded = Tables(run_dir, hash_text=hash_text, secrets=secrets)
     decoded.follow()
     decoded.close()
@@ -125,7 +129,7 @@ def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
 def _follow_until_end(decoded: Tables) -> None:
     while not select.select([sys.stdin], [], [], POLL_S)[0] or os.read(sys.stdin.fileno(), 4096):
         decoded.follow()
-        print(json.dumps(decoded.progress()), flush=True)  # noqa: T201 - stdout is the channel
+        _say(decoded.progress())
     deadline = time.monotonic() + LINGER_S
     decoded.follow()
     while not decoded.all_finished and time.monotonic() < deadline:
@@ -134,18 +138,24 @@ def _follow_until_end(decoded: Tables) -> None:
 
 
 def main() -> int:
-    run_dir = Path(sys.argv[1])
-    options = json.loads(sys.argv[2])
+    run_dir, options, parent = Path(sys.argv[1]), json.loads(sys.argv[2]), os.getppid()
     secrets = tuple(os.environ[name] for name in options["secret_names"])
     try:
         decoded = Tables(run_dir, hash_text=options["hash_text"], secrets=secrets)
         _follow_until_end(decoded)
+        if orphaned(parent):  # a run that was killed is put together by whoever opens it
+            return 1
         decoded.close()
-        print(json.dumps(decoded.progress() | {"event": "finished"}), flush=True)  # noqa: T201
+        _say(decoded.progress() | {"event": "finished"})
     except OSError as error:
-        print(json.dumps({"event": "failed", "reason": f"decoder: {error}"}), flush=True)  # noqa: T201
+        _say({"event": "failed", "reason": f"decoder: {error}"})
         return 1
     return 0
+
+
+def _say(event: dict[str, Any]) -> None:
+    with suppress(BrokenPipeError):
+        print(json.dumps(event), flush=True)  # noqa: T201 - stdout is the channel
 
 
 if __name__ == "__main__":

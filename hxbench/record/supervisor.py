@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from hxbench import units
 from hxbench.errors import IncompleteError
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned
@@ -22,7 +23,7 @@ from hxbench.wire import openai
 
 START_MARGIN_NS = 300_000_000
 READY_S = 30.0
-DRAIN_MARGIN_S = 15.0
+STOP_S = 30.0  # a sampler waits for the server to be idle
 DECODER_END_S = 600.0  # it may have much to write; it is never cut off while it works
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -55,6 +56,7 @@ class StopRequest:
 def stop_signals() -> Iterator[StopRequest]:
     """Turns SIGINT, SIGTERM and SIGHUP into a request, so that they end a run instead of the program.
 
+    Whoever asks a second time does not want to wait for things to end in order: KeyboardInterrupt.
     Outside the main thread, where Python lets nobody set handlers, none ever comes.
     """
     asked = StopRequest()
@@ -63,7 +65,9 @@ def stop_signals() -> Iterator[StopRequest]:
         return
 
     def ask(number: int, _: object) -> None:
-        asked.signal = asked.signal or number
+        if asked.signal is not None:
+            raise KeyboardInterrupt
+        asked.signal = number
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, ask) for number in numbers}
@@ -93,6 +97,22 @@ def append_schedule(
     rows = [*earlier, *added]
     tables.write(run_dir / "records" / "schedule.parquet", SCHEDULE, rows)
     return rows
+
+
+def write_schedule(
+    run_dir: Path, earlier: list[tuple[Any, ...]], planned: Sequence[Planned]
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """Sets the trial's start and writes its schedule; later, where a slow disk let the start go by.
+
+    Returns the start in monotonic ns and the schedule's rows.
+    """
+    margin = START_MARGIN_NS
+    while True:
+        start_ns = time.monotonic_ns() + margin
+        rows = append_schedule(run_dir, earlier, planned, start_ns)
+        if time.monotonic_ns() < start_ns - margin // 3:
+            return start_ns, rows
+        margin *= 10
 
 
 def worker_plan(
@@ -169,24 +189,20 @@ class Trial:
             sampler = self._start(
                 "hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(worker, decoder))
             )
-            start_ns = time.monotonic_ns() + START_MARGIN_NS
-            rows = append_schedule(self._run_dir, earlier, planned, start_ns)
-            if time.monotonic_ns() > start_ns - START_MARGIN_NS // 3:  # a slow disk: start later
-                start_ns = time.monotonic_ns() + START_MARGIN_NS * 10
-                rows = append_schedule(self._run_dir, earlier, planned, start_ns)
+            start_ns, rows = write_schedule(self._run_dir, earlier, planned)
             worker.tell(f"start {start_ns}")
             self._watch(worker, sampler, decoder, asked, progress)
             return rows
         finally:
             for child in self._children:
-                child.stop(timeout=30.0)
+                child.stop(timeout=STOP_S)
 
     def _start(self, module: str, *arguments: str) -> Child:
         child = Child(module, arguments, self._log)
         self._children.append(child)
         said = child.event(READY_S)
         if said is None or said["event"] != "ready":
-            raise IncompleteError((said or {}).get("reason") or f"{child.name}: did not start; see log.txt")
+            raise IncompleteError(_why(child, said))
         return child
 
     def _sampling(self, worker: Child, decoder: Child) -> dict[str, Any]:
@@ -196,6 +212,8 @@ class Trial:
             "client_pids": [worker.pid, decoder.pid],
             "metrics_url": self._served.url.rstrip("/") + "/metrics",
             "api_key_env": self._profile.target.api_key_env,
+            "headers_env": dict(self._profile.target.headers_env),
+            "ca_file": self._profile.target.ca_file,
         }
 
     def _watch(
@@ -203,15 +221,20 @@ class Trial:
     ) -> None:
         while (said := worker.event(0.1)) is None:
             asked.raise_if_asked()
-            while (news := decoder.event(0)) is not None:
-                if news["event"] == "failed":
-                    raise IncompleteError(news["reason"])
-                progress(news)
-            for child in (worker, sampler, decoder):
-                if child.status is not None:
-                    raise IncompleteError(f"{child.name} ended early (status {child.status}); see log.txt")
+            for child in (decoder, sampler):
+                while (news := child.event(0)) is not None:
+                    if news["event"] != "progress":
+                        raise IncompleteError(_why(child, news))
+                    progress(news)
         if said["event"] != "finished":
-            raise IncompleteError(said["reason"])
+            raise IncompleteError(_why(worker, said))
+
+
+def _why(child: Child, said: Mapping[str, Any] | None) -> str:
+    """Why a child ended early or did not start, in its own words if it had any."""
+    if said is None:
+        return f"{child.name}: no sign of readiness within {units.duration(READY_S)}; see log.txt"
+    return str(said.get("reason") or f"{child.name}: ended early (status {child.wait(STOP_S)}); see log.txt")
 
 
 def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
