@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hxbench.errors import BusyError
+from hxbench.errors import BusyError, DirectoryError
 
 
 def lock_path() -> Path:
@@ -20,8 +20,9 @@ def measuring(run_dir: Path) -> Iterator[None]:
 
     Raises:
         BusyError: another run holds it; the text names its process and folder.
+        DirectoryError: the lock's file cannot be opened.
     """
-    descriptor = os.open(lock_path(), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open(lock_path())
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,3 +36,20 @@ def measuring(run_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Opens the file for whoever measures on this machine, made once by the first of them.
+
+    Linux lets nobody open another user's file in /tmp with O_CREAT, so that is only the second try.
+    """
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            return os.open(path, flags)
+        except FileNotFoundError:
+            descriptor = os.open(path, flags | os.O_CREAT, 0o666)
+            os.fchmod(descriptor, 0o666)  # whatever the umask
+            return descriptor
+    except OSError as error:
+        raise DirectoryError(f"{path}: the machine's lock cannot be opened: {error.strerror}") from None

@@ -5,56 +5,73 @@ what is declared. Nothing here is timed under load, so httpx serves.
 import json
 import os
 import re
+import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import httpx
 
+from hxbench import units
 from hxbench.errors import TargetError
-from hxbench.plan.profile import Profile
+from hxbench.plan.profile import Profile, Ready
 from hxbench.plan.workload import Prompt, request_messages
 from hxbench.record import redaction
 from hxbench.wire import openai
 
-BODY_KEPT = 16_384
+BODY_KEPT = 16_384  # characters
+LIST_KEPT = 262_144  # of a list of models, which is of no use in half
+ANSWER_LIMIT = 1024 * 1024  # bytes
 ANSWER_S = 60.0
-PROBE_S = 5.0
+RETRY_S = 0.2
 CONTEXT_FALLBACK = 131_072  # tokens; when the server does not say how many it takes
+CONTEXT_LIMIT = 1_000_000  # tokens; no prompt is made longer, whatever the server says
 ANSWER_TOKENS = 32
+MODELS_SHOWN = 10
+_SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 Exchange = dict[str, Any]
 
 
 class Client:
-    """Sends single requests to one target and keeps each as an exchange."""
+    """Sends single requests to one target and keeps each as an exchange.
 
-    def __init__(self, url: str, profile: Profile, trial: int = 1) -> None:
-        target = profile.target
+    `check` is called before each request; what it raises ends the asking.
+
+    Raises:
+        TargetError: a key's variable is not set or cannot be sent, or the CA file cannot be used.
+    """
+
+    def __init__(
+        self, url: str, profile: Profile, trial: int = 1, check: Callable[[], None] = lambda: None
+    ) -> None:
         self.url = url.rstrip("/")
         self.exchanges: list[Exchange] = []
-        self._trial = trial
-        self._secrets = tuple(os.environ[name] for name in secret_names(profile))
+        self._trial, self._check = trial, check
+        self._secrets = secrets(profile)
         self._client = httpx.Client(
             headers=_headers(profile),
             trust_env=False,
             follow_redirects=False,
-            verify=target.ca_file or True,
+            verify=_trusted(profile.target.ca_file),
         )
 
     def ask(
-        self, name: str, method: str, path: str, body: bytes | None = None, timeout: float = ANSWER_S
+        self,
+        name: str,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        within: float = ANSWER_S,
+        kept: int = BODY_KEPT,
     ) -> Exchange:
         """Returns one exchange; what goes wrong stands in its `error`, with a null status."""
+        self._check()
         started = time.monotonic_ns()
         status, kind, text, error = None, "", "", None
         try:
-            headers = {"Content-Type": "application/json"} if body is not None else {}
-            answer = self._client.request(
-                method, self.url + path, content=body, headers=headers, timeout=timeout
-            )
-            status, text = answer.status_code, answer.text[:BODY_KEPT]
-            kind = answer.headers.get("content-type", "")
+            status, kind, text = self._fetch(method, path, body, within)
         except httpx.HTTPError as problem:
             error = f"{type(problem).__name__}: {problem}"
         exchange = {
@@ -65,7 +82,7 @@ class Client:
             "request": (body or b"")[:BODY_KEPT].decode(errors="replace"),
             "status": status,
             "content_type": kind,
-            "body": redaction.redact(text, self._secrets),
+            "body": redaction.redact(text, self._secrets)[:kept],
             "error": error and redaction.redact(error, self._secrets),
             "started_ns": started,
             "done_ns": time.monotonic_ns(),
@@ -73,13 +90,32 @@ class Client:
         self.exchanges.append(exchange)
         return exchange
 
+    def _fetch(self, method: str, path: str, body: bytes | None, within: float) -> tuple[int, str, str]:
+        """Returns status, content type and text; never more bytes or seconds than the limits."""
+        deadline, raw = time.monotonic() + within, b""
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        with self._client.stream(
+            method, self.url + path, content=body, headers=headers, timeout=within
+        ) as answer:
+            encoding = answer.headers.get("content-encoding", "identity")
+            if encoding.lower() != "identity":
+                raise httpx.DecodingError(f"content-encoding {encoding!r}: none was asked for")
+            for piece in answer.iter_raw():
+                raw += piece
+                if len(raw) > ANSWER_LIMIT:
+                    raise httpx.ReadError(f"answer longer than {units.size(ANSWER_LIMIT)}")
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout(f"not done within {units.duration(within)}")
+            return answer.status_code, answer.headers.get("content-type", ""), raw.decode(errors="replace")
+
     def keeps_alive(self) -> bool:
         """Whether the server keeps a connection open after an answer, by its own word."""
         try:
-            answer = self._client.get(self.url + "/v1/models")
+            with self._client.stream("GET", self.url + "/v1/models", timeout=ANSWER_S) as answer:
+                said = answer.headers.get("connection", "").lower()
+                return answer.http_version == "HTTP/1.1" and said != "close"
         except httpx.HTTPError:
             return False
-        return answer.http_version == "HTTP/1.1" and answer.headers.get("connection", "").lower() != "close"
 
     def close(self) -> None:
         self._client.close()
@@ -95,53 +131,86 @@ def secret_names(profile: Profile) -> list[str]:
     """Returns the names of the variables that hold keys.
 
     Raises:
-        TargetError: one of them is not set.
+        TargetError: one of them is not set, or holds what no header can carry.
     """
     names = secret_variables(profile)
     for name in names:
         if not os.environ.get(name):
             raise TargetError(f"target: the variable {name} is not set; export it and try again")
+        if not _SENDABLE.fullmatch(os.environ[name]):
+            raise TargetError(
+                f"target: the variable {name} holds a line break, a space at an end or another sign that "
+                "no header can carry; export it without and try again"
+            )
     return names
+
+
+def secrets(profile: Profile) -> tuple[str, ...]:
+    """Returns the values that must stand in nothing that is stored.
+
+    Raises:
+        TargetError: see `secret_names`.
+    """
+    return tuple(os.environ[name] for name in secret_names(profile))
 
 
 def _headers(profile: Profile) -> dict[str, str]:
     target = profile.target
-    headers = {header: os.environ.get(name, "") for header, name in target.headers_env.items()}
+    headers = {header: os.environ[name] for header, name in target.headers_env.items()}
     if target.api_key_env:
-        headers["Authorization"] = f"Bearer {os.environ.get(target.api_key_env, '')}"
-    return headers
+        headers["Authorization"] = f"Bearer {os.environ[target.api_key_env]}"
+    return {"Accept-Encoding": "identity", **headers}
+
+
+def _trusted(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise TargetError(f"target.ca_file: {ca_file}: cannot be used: {error.strerror or error}") from None
 
 
 def await_ready(client: Client, profile: Profile) -> None:
-    """Waits until the health path answers 200.
+    """Waits until the health path answers 200 with the ready word; a server without such a path will do
+    where no word is asked for.
 
     Raises:
-        TargetError: refused, still loading after `target.ready.within`, or not what it should be.
+        TargetError: not reachable, refused, or not ready within `target.ready.within`.
     """
     ready = profile.target.ready
     deadline = time.monotonic() + ready.within
     while True:
-        exchange = client.ask("ready", "GET", ready.path, timeout=min(ready.within, PROBE_S))
-        status = exchange["status"]
-        if status is not None and status < 500:
-            break
-        if (status is None and not _may_pass(exchange)) or time.monotonic() > deadline:
-            raise TargetError(_not_ready(client.url, exchange, ready.within))
+        left = deadline - time.monotonic()
+        exchange = client.ask("ready", "GET", ready.path, within=min(max(left, RETRY_S), ANSWER_S))
+        if exchange["status"] in (401, 403):
+            raise TargetError(_unauthorised(client.url, exchange["status"], profile))
+        if _is_ready(exchange, ready):
+            return
+        if not _may_pass(exchange) or time.monotonic() + RETRY_S > deadline:
+            raise TargetError(_not_ready(client.url, exchange, ready))
         client.exchanges.pop()
-        time.sleep(0.2)
-    if status in (401, 403):
-        raise TargetError(_unauthorised(client.url, status, profile))
+        time.sleep(RETRY_S)
+
+
+def _is_ready(exchange: Exchange, ready: Ready) -> bool:
+    if ready.word is not None:
+        return exchange["status"] == 200 and ready.word in exchange["body"]
+    return exchange["status"] is not None and not _may_pass(exchange)
 
 
 def _may_pass(exchange: Exchange) -> bool:
-    """Whether an error may go away by itself: a server that accepts but does not answer yet."""
-    return str(exchange["error"]).startswith(("ReadTimeout", "ReadError"))
+    """Whether waiting may help an answer that is not the right one: the server is loading, or busy."""
+    status: int | None = exchange["status"]
+    if status is None:
+        return not str(exchange["error"]).startswith("ConnectError")
+    return status >= 500 or status == 429
 
 
-def _not_ready(url: str, exchange: Exchange, within: float) -> str:
+def _not_ready(url: str, exchange: Exchange, ready: Ready) -> str:
     if exchange["status"] is None:
         return f"{url}: not reachable: {exchange['error']}; is the server running, and is this its address?"
-    return f"{url}{exchange['path']}: HTTP {exchange['status']} after {within:g} s: the server is not ready"
+    wanted = "200" if ready.word is None else f"200 with the word {ready.word!r}"
+    within = units.duration(ready.within)
+    return f"{url}{ready.path}: HTTP {exchange['status']}, not {wanted}: not ready within {within}"
 
 
 def _unauthorised(url: str, status: int, profile: Profile) -> str:
@@ -151,20 +220,19 @@ def _unauthorised(url: str, status: int, profile: Profile) -> str:
 
 
 def require_model(client: Client, profile: Profile) -> None:
-    """Checks that the model is listed and that a streamed answer comes.
+    """Checks that the model is listed, where the server lists any, and that a streamed answer comes.
 
     Raises:
         TargetError: not listed, refused, not found, or not a stream of tokens.
     """
-    exchange = client.ask("models", "GET", "/v1/models")
-    status, model = exchange["status"], profile.target.model
-    if status in (401, 403):
-        raise TargetError(_unauthorised(client.url, status, profile))
-    listed = listed_models(exchange)
-    if status == 200 and listed and model not in listed:
-        raise TargetError(
-            f"{client.url}: target.model: {model!r} is not served; it lists: {', '.join(listed)}"
-        )
+    exchange = client.ask("models", "GET", "/v1/models", kept=LIST_KEPT)
+    if exchange["status"] in (401, 403):
+        raise TargetError(_unauthorised(client.url, exchange["status"], profile))
+    listed, model = listed_models(exchange), profile.target.model
+    if listed and model not in listed:
+        more = f" and {len(listed) - MODELS_SHOWN} more" if len(listed) > MODELS_SHOWN else ""
+        shown = ", ".join(listed[:MODELS_SHOWN]) + more
+        raise TargetError(f"{client.url}: target.model: {model!r} is not served; it lists: {shown}")
     _require_stream(client, profile)
 
 
@@ -172,17 +240,15 @@ def listed_models(exchange: Mapping[str, Any]) -> list[str]:
     """Returns the model names in a /v1/models answer, empty when it is not one."""
     try:
         return [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []
 
 
 def build(exchanges: Iterable[Exchange]) -> str | None:
-    """Returns the server's build by its own word: llama.cpp's /props, else the answers' fingerprint."""
-    for exchange in exchanges:
-        if exchange["name"] == "stream":
-            found = re.search(r'"system_fingerprint"\s*:\s*"([^"]{1,80})"', exchange["body"])
-            return found.group(1) if found else None
-    return None
+    """Returns the server's build by its own word, the fingerprint in its first streamed answer."""
+    body = next((exchange["body"] for exchange in exchanges if exchange["name"] == "stream"), "")
+    found = re.search(r'"system_fingerprint"\s*:\s*"([^"]{1,80})"', body)
+    return found.group(1) if found else None
 
 
 def _require_stream(client: Client, profile: Profile) -> None:
@@ -221,7 +287,8 @@ def functional_checks(client: Client, profile: Profile, questions: tuple[Prompt,
     """Asks everything level 1 wants to know of a component, one request after the other."""
     client.ask("health", "GET", profile.target.ready.path)
     for prompt in questions:
-        client.ask(f"answer:{prompt.id}", "POST", openai.PATH, _question(profile, prompt))
+        answer = client.ask(f"answer:{prompt.id}", "POST", openai.PATH, _question(profile, prompt))
+        answer["expected"] = prompt.expected
     for name, body in _bad_requests(client, profile):
         client.ask(name, "POST", openai.PATH, body)
     client.ask("health_after", "GET", profile.target.ready.path)
@@ -252,6 +319,7 @@ def _context(client: Client) -> int:
     models = next((e for e in client.exchanges if e["name"] == "models"), None)
     try:
         meta = json.loads(models["body"])["data"][0] if models else {}
-        return int(meta.get("max_model_len") or meta["meta"]["n_ctx"])
-    except (ValueError, LookupError, TypeError):
+        stated = int(meta["max_model_len"] if "max_model_len" in meta else meta["meta"]["n_ctx"])
+    except (ValueError, LookupError, TypeError, RecursionError, OverflowError):
         return CONTEXT_FALLBACK
+    return min(max(stated, 0), CONTEXT_LIMIT)

