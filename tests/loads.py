@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from hxbench.record.children import Child
 from hxbench.record.decoding import Decoder, Planned
 from hxbench.records.journal import Reader
@@ -28,6 +30,14 @@ class Outcome:
     def only(self) -> dict[str, Any]:
         (request,) = self.requests
         return request
+
+
+def await_gone(pid: int, timeout: float = 20) -> None:
+    """Waits until a process that may not be ours to reap runs no more."""
+    deadline = time.monotonic() + timeout
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        time.sleep(0.02)
 
 
 def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def decode(folder: Path, made: dict[str, Any], start_ns: int, **options: Any) ->
         outcome.requests.append(dict(zip(REQUESTS.names, request, strict=True)))
         outcome.reads += [dict(zip(READS.names, read, strict=True)) for read in reads]
 
-    given = {"hash_text": False, "redact": lambda text: text} | options
+    given: dict[str, Any] = {"hash_text": False, "redact": lambda text: text} | options
     outcome.decoder = Decoder(0, lambda: schedule, emit, **given)
     for entry in Reader(Path(made["journal"])).entries():
         outcome.decoder.feed(entry)

@@ -208,6 +208,9 @@ class Scraper:
         self._stop.set()
         self._thread.join()
 
+    def close(self) -> None:
+        self._client.close()
+
     def scrape_when_idle(self) -> None:
         """Takes the last scrape once the server says it is idle, or after ten seconds."""
         deadline = time.monotonic() + IDLE_WAIT_S
@@ -258,6 +261,7 @@ def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     scraper.stop()
     if not orphaned(parent):
         scraper.scrape_when_idle()
+    scraper.close()
 
 
 def _stdin_ended(seconds: float) -> bool:

@@ -1,0 +1,220 @@
+"""The decoder program: follows growing journals, tells how far it is, and leaves whole tables or none."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hxbench.record import decoder
+from hxbench.record.children import Child
+from hxbench.records import tables
+from hxbench.records.journal import Kind, Writer
+from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS, SCHEDULE, TARGET
+from tests.loads import await_gone
+from tests.servers import DONE, END, STREAM_HEAD, delta, event, plain, usage
+
+MS = 1_000_000
+ANSWER = STREAM_HEAD + event(delta("a")) + event(delta(None, "stop")) + event(usage(9, 1)) + DONE + END
+SECRET = "canary/key+42"
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A run of two trials with three requests each, before its first one."""
+    for name in ("records", "journal"):
+        (tmp_path / name).mkdir()
+    rows = [
+        (f"t{trial}-{n}", trial, TARGET, "measure", "main", None, "c", 0, None, "p", "short", 4, 1)
+        for trial in (1, 2)
+        for n in range(3)
+    ]
+    tables.write(tmp_path / "records" / "schedule.parquet", SCHEDULE, rows)
+    return tmp_path
+
+
+def journal(run_dir: Path, trial: int, *numbers: int, body: bytes = ANSWER, ended: bool = True) -> Writer:
+    """What a worker writes of these requests."""
+    writer = Writer(run_dir / "journal" / f"t{trial}-w0.journal")
+    writer.add(Kind.CLOCK, 100, trial, kernel_ns=trial + 5)
+    writer.add(Kind.PHASE, 1, trial, b"measure")
+    for number in numbers:
+        start = number * 100 * MS
+        writer.add(Kind.DISPATCH, number, start)
+        writer.add(Kind.READ, number, start + 20 * MS, body)
+        if ended:
+            writer.add(Kind.END, number, start + 30 * MS)
+    writer.flush()
+    return writer
+
+
+def finished(writer: Writer) -> None:
+    writer.add(Kind.FINISHED, 0, 10_000 * MS)
+    writer.close()
+
+
+def start(run_dir: Path, **options: Any) -> Child:
+    given = {"hash_text": False, "secret_names": []} | options
+    return Child("hxbench.record.decoder", [str(run_dir), json.dumps(given)], subprocess.DEVNULL)
+
+
+def requests(run_dir: Path) -> pd.DataFrame:
+    return tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
+
+
+def progress(child: Child, until: str, value: object) -> dict[str, Any]:
+    """The first progress in which a figure has this value."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        said = child.event(20)
+        assert said is not None
+        if said.get(until) == value:
+            return said
+    raise AssertionError(f"never said {until} {value}")
+
+
+def names(run_dir: Path) -> list[str]:
+    return sorted(path.name for path in (run_dir / "records").iterdir())
+
+
+WHOLE = ["clock.parquet", "phases.parquet", "reads.parquet", "requests.parquet", "schedule.parquet"]
+
+
+def test_a_growing_journal_is_followed_and_the_tables_come_at_the_end(run_dir: Path) -> None:
+    child = start(run_dir)
+    writer = journal(run_dir, 1, 0, 1)
+    said = progress(child, "ok", 2)
+    assert (2, 0, 0, 0.02) == (said["tokens"], said["failed"], said["in_flight"], said["ttft_p50_s"])
+    assert "requests.parquet" not in names(run_dir)
+    writer.add(Kind.DISPATCH, 2, 200 * MS)
+    writer.flush()
+    assert 1 == progress(child, "in_flight", 1)["in_flight"]
+    writer.add(Kind.READ, 2, 220 * MS, plain(500, "no"))
+    writer.add(Kind.END, 2, 230 * MS)
+    finished(writer)
+    progress(child, "failed", 1)
+    child.stop()
+    assert "finished" == progress(child, "event", "finished")["event"]
+    assert (0, WHOLE) == (child.status, names(run_dir))
+    assert ["ok", "ok", "failed"] == requests(run_dir)["outcome"].tolist()
+    assert 2 == len(tables.read(run_dir / "records" / "reads.parquet", READS))
+
+
+def test_what_a_worker_writes_after_the_end_was_asked_for_is_still_decoded(run_dir: Path) -> None:
+    child = start(run_dir)
+    writer = journal(run_dir, 1, 0)
+    progress(child, "ok", 1)
+    child._stdin.close()
+    time.sleep(0.3)
+    writer.add(Kind.DISPATCH, 1, 200 * MS)
+    writer.add(Kind.READ, 1, 220 * MS, ANSWER)
+    writer.add(Kind.END, 1, 230 * MS)
+    finished(writer)
+    child.stop(20)
+    assert ["ok", "ok", "cancelled"] == requests(run_dir)["outcome"].tolist()
+
+
+def test_trials_have_their_own_journals_phases_and_rows(run_dir: Path) -> None:
+    child = start(run_dir)
+    for trial, numbers in ((1, (0, 1, 2)), (2, (3, 4, 5))):
+        finished(journal(run_dir, trial, *numbers))
+    progress(child, "ok", 6)
+    child.stop(20)
+    assert [1, 1, 1, 2, 2, 2] == requests(run_dir)["trial"].tolist()
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES)
+    assert [(1, 1), (2, 2)] == list(zip(phases["trial"], phases["start_ns"], strict=True))
+    clock = tables.read(run_dir / "records" / "clock.parquet", CLOCK)
+    assert [(1, 6, 100), (2, 7, 100)] == [tuple(row) for row in clock.itertuples(index=False)]
+
+
+def test_a_run_without_any_request_has_empty_tables(run_dir: Path) -> None:
+    child = start(run_dir)
+    assert child.event(20) is not None
+    child.stop(20)
+    assert (0, WHOLE) == (len(requests(run_dir)), names(run_dir))
+
+
+def test_a_killed_decoder_leaves_nothing_whole_and_the_journal_is_enough(run_dir: Path) -> None:
+    child = start(run_dir)
+    finished(journal(run_dir, 1, 0, 1))
+    progress(child, "ok", 2)
+    os.kill(child.pid, signal.SIGKILL)
+    child.stop()
+    assert "requests.parquet" not in names(run_dir)
+    decoder.finish(run_dir, hash_text=False, secrets=())
+    assert WHOLE == names(run_dir)
+    after_kill = requests(run_dir)
+    decoder.finish(run_dir, hash_text=False, secrets=())
+    pd.testing.assert_frame_equal(after_kill, requests(run_dir))
+    assert ["ok", "ok", "cancelled"] == after_kill["outcome"].tolist()
+
+
+def test_keys_are_taken_out_of_errors(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", SECRET)
+    child = start(run_dir, secret_names=["A_KEY"])
+    finished(journal(run_dir, 1, 0, body=plain(401, f"bad key {SECRET}")))
+    progress(child, "failed", 1)
+    child.stop(20)
+    assert "HTTP 401: bad key [redacted]" == requests(run_dir)["error"][0]
+
+
+def test_a_folder_that_cannot_be_written_is_said(run_dir: Path) -> None:
+    (run_dir / "records" / "schedule.parquet").unlink()
+    (run_dir / "records").rmdir()
+    child = start(run_dir)
+    said = child.event(20)
+    child.stop()
+    assert said is not None
+    assert ("failed", 1) == (said["event"], child.status)
+    assert "No such file or directory" in said["reason"]
+
+
+def test_a_missing_schedule_is_said(run_dir: Path) -> None:
+    (run_dir / "records" / "schedule.parquet").unlink()
+    journal(run_dir, 1, 0).close()
+    child = start(run_dir)
+    said = progress(child, "event", "failed")
+    child.stop()
+    assert "schedule.parquet" in said["reason"]
+
+
+PARENT = """
+import sys
+from hxbench.record.children import Child
+with open(sys.argv[3], "wb") as log:
+    child = Child("hxbench.record.decoder", [sys.argv[1], sys.argv[2]], log)
+print(child.pid, flush=True)
+child.event(20)
+print("following", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def orphan(run_dir: Path) -> int:
+    """The process id of a decoder whose parent has just been killed."""
+    options = json.dumps({"hash_text": False, "secret_names": []})
+    command = [sys.executable, "-c", PARENT, str(run_dir), options, str(run_dir / "log.txt")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert "following\n" == parent.stdout.readline()
+        finished(journal(run_dir, 1, 0))
+        parent.kill()
+    return pid
+
+
+def test_an_orphaned_decoder_ends_and_leaves_the_tables_to_whoever_opens_the_run(
+    run_dir: Path, orphan: int
+) -> None:
+    decoder.finish(run_dir, hash_text=False, secrets=())
+    await_gone(orphan)
+    assert WHOLE == names(run_dir)
+    assert "ok" == requests(run_dir)["outcome"][0]
+    assert "" == (run_dir / "log.txt").read_text()

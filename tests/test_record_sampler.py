@@ -1,0 +1,382 @@
+"""The sampler: what processes, host and server use, ten times a second, whatever the server does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+
+from hxbench.record import sampler
+from hxbench.record.children import Child
+from hxbench.record.sampler import Client, Journal, Scraper, Seldom, Tree, parse_metrics
+from hxbench.records import tables
+from hxbench.records.schemas import SERIES
+from tests.loads import await_gone
+from tests.servers import CLOSE, Behaviour, Request, Server, plain
+
+METRICS = """# HELP llamacpp:tokens_predicted_total Tokens
+# TYPE llamacpp:tokens_predicted_total counter
+llamacpp:tokens_predicted_total 7
+# TYPE llamacpp:requests_processing gauge
+llamacpp:requests_processing 0
+# TYPE odd gauge
+odd NaN
+"""
+
+# A server with a child that computes for a while and ends; memory of 50 MB touched by the parent.
+FAMILY = """
+import os, subprocess, sys, time
+held = bytearray(50_000_000)
+busy = "import time; end = time.monotonic() + 0.8\\nwhile time.monotonic() < end: pass"
+child = subprocess.Popen([sys.executable, "-c", busy])
+print(child.pid, flush=True)
+child.wait()
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    for name in ("records", "journal"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def family() -> Iterator[tuple[int, int]]:
+    """The process ids of a parent and of its child, which ends after a while."""
+    command = [sys.executable, "-c", FAMILY]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        yield parent.pid, int(parent.stdout.readline())
+        parent.kill()
+
+
+def options(url: str, **changed: Any) -> dict[str, Any]:
+    return {
+        "trial": 1, "server_pids": [], "client_pids": [os.getpid()], "metrics_url": f"{url}/metrics",
+        "api_key_env": None, "headers_env": {}, "ca_file": None, **changed,
+    }  # fmt: skip
+
+
+def start(run_dir: Path, url: str, **changed: Any) -> Child:
+    with (run_dir / "log.txt").open("ab") as log:
+        child = Child("hxbench.record.sampler", [str(run_dir), json.dumps(options(url, **changed))], log)
+    assert {"event": "ready"} == child.event(20), (run_dir / "log.txt").read_text()
+    return child
+
+
+def series(run_dir: Path) -> pd.DataFrame:
+    sampler.finish(run_dir)
+    return tables.read(run_dir / "records" / "series.parquet", SERIES)
+
+
+def values(frame: pd.DataFrame, source: str, name: str) -> pd.DataFrame:
+    return frame[(frame["source"] == source) & (frame["name"] == name)]
+
+
+def test_a_tree_is_sampled_ten_times_a_second_and_keeps_what_a_child_used(
+    run_dir: Path, family: tuple[int, int]
+) -> None:
+    with Server() as server:
+        child = start(run_dir, server.url, server_pids=[family[0]])
+        await_gone(family[1])
+        time.sleep(0.4)
+        child.stop(20)
+    frame = series(run_dir)
+    cpu = values(frame, "process", "cpu_seconds")
+    elapsed = (cpu["time_ns"].max() - cpu["time_ns"].min()) / 1e9
+    assert 0.7 * elapsed < len(cpu) / 10 < 1.3 * elapsed + 0.1
+    assert cpu["value"].is_monotonic_increasing
+    assert cpu["value"].iloc[-1] > 0.3
+    threads = values(frame, "process", "threads")["value"]
+    assert (2, 1) == (threads.iloc[0], threads.iloc[-1])
+    assert values(frame, "process", "rss_bytes")["value"].min() > 50e6
+    assert values(frame, "process", "vms_bytes")["value"].min() > 50e6
+    host = values(frame, "host", "cpu_busy_seconds")
+    assert 0 < host["value"].iloc[-1] - host["value"].iloc[0] < 2 * elapsed * (os.cpu_count() or 1) + 1
+    assert {"cpu_busy_seconds", "memory_available_bytes", "load1"} == set(
+        frame[frame["source"] == "host"]["name"]
+    )
+    assert {"cpu_seconds", "rss_bytes"} == set(frame[frame["source"] == "client"]["name"])
+    assert {(1, "main")} == set(zip(frame["trial"], frame["target"], strict=True))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the proportional set size")
+def test_the_proportional_memory_is_taken_at_most_once_a_second(
+    run_dir: Path, family: tuple[int, int]
+) -> None:
+    with Server() as server:
+        child = start(run_dir, server.url, server_pids=[family[0]])
+        time.sleep(1.3)
+        child.stop(20)
+    pss = values(series(run_dir), "process", "pss_bytes")
+    assert 2 == len(pss)
+    assert pss["value"].min() > 50e6
+
+
+def test_a_process_that_is_gone_gives_nothing_and_ends_nothing(run_dir: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as gone, Server() as server:
+        child = start(run_dir, server.url, server_pids=[gone.pid])
+        time.sleep(0.3)
+        gone.kill()
+        gone.wait()
+        time.sleep(0.3)
+        child.stop(20)
+    frame = series(run_dir)
+    last = values(frame, "process", "rss_bytes")["time_ns"].max()
+    assert 0 < last < frame["time_ns"].max() - 150_000_000
+    assert 0 == child.status
+
+
+def test_a_remote_server_has_no_processes(run_dir: Path) -> None:
+    with Server() as server:
+        child = start(run_dir, server.url)
+        time.sleep(0.15)
+        child.stop(20)
+    assert {"client", "host"} == set(series(run_dir)["source"])
+
+
+class Counting:
+    """Metrics whose counter is the number of the scrape; busy until scrape `idle_from`."""
+
+    def __init__(self, idle_from: int) -> None:
+        self.scrapes, self._idle_from = 0, idle_from
+
+    def __call__(self, _: Request) -> list[Any]:
+        self.scrapes += 1
+        busy = int(self.scrapes < self._idle_from)
+        text = METRICS.replace("total 7", f"total {self.scrapes}")
+        text = text.replace("processing 0", f"processing {busy}")
+        return [plain(200, text, kind="text/plain")]
+
+
+def test_the_first_scrape_comes_before_ready_and_the_last_when_the_server_is_idle(run_dir: Path) -> None:
+    metrics = Counting(idle_from=4)
+    with Server(Behaviour(metrics=metrics)) as server:
+        child = start(run_dir, server.url)
+        assert 1 == metrics.scrapes
+        time.sleep(0.2)
+        child.stop(20)
+    frame = series(run_dir)
+    counter = values(frame, "scrape", "llamacpp:tokens_predicted_total")
+    assert [1, 2, 3, 4] == counter["value"].tolist()
+    assert 0 == values(frame, "scrape", "llamacpp:requests_processing")["value"].iloc[-1]
+
+
+def test_a_server_that_is_never_idle_is_not_waited_for_for_ever(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "IDLE_WAIT_S", 0.3)
+    kept: list[Any] = []
+    with (
+        Server(Behaviour(metrics=Counting(idle_from=10**9))) as server,
+        closing(Scraper(options(server.url), kept.append)) as scraper,
+    ):
+        scraper.scrape_when_idle()
+    assert 2 <= len(kept) <= 3
+
+
+def test_the_server_is_scraped_once_a_second(run_dir: Path) -> None:
+    metrics = Counting(idle_from=0)
+    with Server(Behaviour(metrics=metrics)) as server:
+        child = start(run_dir, server.url)
+        time.sleep(1.5)
+        assert 2 == metrics.scrapes
+        child.stop(20)
+    assert 3 == metrics.scrapes
+
+
+def test_slow_metrics_delay_no_sample(run_dir: Path) -> None:
+    calls: list[int] = []
+
+    def slow(_: Request) -> Iterator[Any]:
+        calls.append(1)
+        if len(calls) == 2:
+            yield 1.0
+        yield plain(200, METRICS, kind="text/plain")
+
+    with Server(Behaviour(metrics=slow)) as server:
+        child = start(run_dir, server.url)
+        time.sleep(2.0)
+        child.stop(20)
+    times = values(series(run_dir), "host", "load1")["time_ns"]
+    assert times.diff().max() < 500_000_000
+    assert len(times) >= 15
+
+
+def scraped(given: dict[str, Any]) -> list[Any]:
+    """One scrape; what it returns is what it stores."""
+    stored: list[Any] = []
+    with closing(Scraper(given, stored.extend)) as scraper:
+        assert scraper.scrape() == stored
+    return stored
+
+
+def endless(_: Request) -> Iterator[Any]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+    while True:
+        yield b"a 1\n" * 20_000
+
+
+def drip(_: Request) -> Iterator[Any]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
+    while True:
+        yield b"a 1\n"
+        yield 0.05
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        lambda _: [plain(401, '{"error": "no key"}')],
+        lambda _: [plain(404, "not found")],
+        lambda _: [plain(200, "{'this': is no exposition}")],
+        lambda _: [plain(200, "a{b=")],
+        lambda _: [plain(200, "")],
+        lambda _: [CLOSE],
+        lambda _: [b"no http at all\r\n\r\n"],
+        endless,
+        drip,
+    ],
+    ids=["401", "404", "malformed", "cut", "empty", "closed", "no HTTP", "endless", "drip"],
+)
+def test_metrics_that_are_none_give_no_samples(
+    script: Callable[[Request], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sampler, "ANSWER_S", 0.3)
+    monkeypatch.setattr(sampler, "METRICS_LIMIT", 1_000_000)
+    with Server(Behaviour(metrics=script)) as server:
+        assert [] == scraped(options(server.url))
+
+
+def test_a_server_that_is_not_there_gives_no_samples() -> None:
+    assert [] == scraped(options("http://127.0.0.1:1"))
+
+
+def test_the_keys_of_the_target_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "secret")
+    monkeypatch.setenv("AN_ORG", "org")
+    with Server(Behaviour(metrics=lambda _: [plain(200, METRICS)])) as server:
+        given = options(server.url, api_key_env="A_KEY", headers_env={"X-Org": "AN_ORG"})
+        assert 3 == len(scraped(given))
+        assert ("Bearer secret", "org") == (
+            server.requests[0].headers["authorization"],
+            server.requests[0].headers["x-org"],
+        )
+
+
+def test_labels_become_sorted_json_and_none_an_empty_text() -> None:
+    text = '# TYPE h histogram\nh_bucket{z="1",le="+Inf"} 3\nh_sum 1.5\n'
+    assert [
+        ("scrape", "h_bucket", '{"le": "+Inf", "z": "1"}', 3.0),
+        ("scrape", "h_sum", "", 1.5),
+    ] == parse_metrics(text)
+
+
+def test_a_value_that_is_no_number_is_not_stored(run_dir: Path) -> None:
+    journal = Journal(run_dir, 1)
+    journal.store([("scrape", "a", "", float("nan")), ("scrape", "b", "", float("inf"))])
+    journal.close()
+    assert [("b", float("inf"))] == list(
+        series(run_dir)[["name", "value"]].itertuples(index=False, name=None)
+    )
+
+
+def test_what_follows_a_torn_line_is_left_out_but_only_of_its_trial(run_dir: Path) -> None:
+    for trial in (1, 2):
+        journal = Journal(run_dir, trial)
+        journal.store([("host", "load1", "", trial)])
+        journal.close()
+    path = run_dir / "journal" / "t1-sampler.jsonl"
+    whole = path.read_text()
+    path.write_text(whole + whole[:20])
+    assert [1, 2] == series(run_dir)["value"].tolist()
+
+
+def test_a_run_without_samples_has_an_empty_series(run_dir: Path) -> None:
+    assert 0 == len(series(run_dir))
+
+
+def test_a_sampler_that_cannot_write_says_so(run_dir: Path) -> None:
+    (run_dir / "journal" / "t1-sampler.jsonl").touch()
+    child = Child(
+        "hxbench.record.sampler",
+        [str(run_dir), json.dumps(options("http://127.0.0.1:1"))],
+        subprocess.DEVNULL,
+    )
+    said = child.event(20)
+    child.stop()
+    assert said is not None
+    assert "failed" == said["event"]
+    assert "File exists" in said["reason"]
+    assert 1 == child.status
+
+
+def test_a_killed_sampler_loses_at_most_the_last_second(run_dir: Path) -> None:
+    with Server() as server:
+        child = start(run_dir, server.url)
+        time.sleep(2.2)
+        os.kill(child.pid, signal.SIGKILL)
+        killed_ns = time.monotonic_ns()
+        child.stop()
+    assert killed_ns - series(run_dir)["time_ns"].max() < 1_300_000_000
+
+
+def test_a_child_is_found_when_it_comes_and_its_time_stays_when_it_goes(family: tuple[int, int]) -> None:
+    tree = Tree([family[0]])
+    assert {"cpu_seconds", "rss_bytes", "vms_bytes", "threads"} <= {sample[1] for sample in tree.sample()}
+    await_gone(family[1])
+    with_child = {sample[1]: sample[3] for sample in tree.sample()}
+    alone = {sample[1]: sample[3] for sample in Tree([family[0]]).sample()}
+    assert with_child["cpu_seconds"] > alone["cpu_seconds"] - 0.02
+    assert 1 == alone["threads"]
+
+
+def test_a_process_id_that_nobody_has_is_no_member() -> None:
+    free = next(pid for pid in range(99_999, 10_000, -1) if not psutil.pid_exists(pid))
+    assert [] == list(Tree([free]).sample())
+    assert [("client", "cpu_seconds", "", 0), ("client", "rss_bytes", "", 0)] == list(Client([free]).sample())
+
+
+def test_a_client_process_that_is_gone_keeps_its_time() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "sum(range(10**6)); input()"], stdin=subprocess.PIPE
+    ) as process:
+        client = Client([process.pid])
+        time.sleep(0.2)
+        before = {sample[1]: sample[3] for sample in client.sample()}
+        process.kill()
+    after = {sample[1]: sample[3] for sample in client.sample()}
+    assert 0 < before["cpu_seconds"] == after["cpu_seconds"]
+    assert 0 == after["rss_bytes"]
+
+
+def test_what_is_costly_is_done_once_a_second_or_for_a_hundredth_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(sampler.time, "monotonic", lambda: now)
+    seldom = Seldom()
+    assert seldom.due
+    now += 0.001
+    seldom.did(since=100.0)
+    now = 100.9
+    assert not seldom.due
+    now = 101.0
+    assert seldom.due
+    now = 101.05
+    seldom.did(since=101.0)
+    now = 106.0
+    assert not seldom.due
+    now = 106.1
+    assert seldom.due
