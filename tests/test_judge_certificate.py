@@ -5,11 +5,14 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from records_by_hand import changed, exchange, records
 
 from hxbench import canonical_json
 from hxbench.judge import certificate, metrics
+from hxbench.judge.resources import cores_used, coverage
 from hxbench.judge.verdicts import worst
 from hxbench.plan.catalogue import level_1
 from hxbench.plan.objectives import METRICS
@@ -284,6 +287,20 @@ def test_resources_are_cores_and_bytes_of_each_source() -> None:
     )
     assert {"process": 250e6, "client": 60e6} == frame.groupby("source")["rss_bytes"].max().dropna().to_dict()
     assert frame.groupby("source")["cpu_cores"].first().notna().all()
+
+
+def test_two_samples_are_enough_for_the_cores_between_them() -> None:
+    series = pd.DataFrame({"trial": [1, 1], "time_s": [0.0, 2.0], "value": [5.0, 8.0]})
+    assert [1.5, 1.5] == list(cores_used(series, 1, np.array([0.0, 1.0, 2.0])))
+    assert np.isnan(cores_used(series[:1], 1, np.array([0.0, 1.0]))).all()
+
+
+def test_samples_at_the_ends_of_the_window_count() -> None:
+    run = records(requests=4, warmup=0, loop="open")  # two seconds
+    series = pd.DataFrame({"trial": [1, 1, 1], "time_s": [0.0, 1.9, 2.0]})
+    found = coverage(run, series)
+    assert found is not None
+    assert (1.5, 1.9, 0.15) == pytest.approx((found.rate_hz, found.largest_gap_s, found.share))
 
 
 def test_resources_of_processes_sampled_together_are_added_up() -> None:

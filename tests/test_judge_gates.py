@@ -166,6 +166,11 @@ def test_a_failed_request_stands_for_as_many_infinite_gaps_as_a_good_one_has() -
     assert 10 == pytest.approx(values.n_eff)
 
 
+def test_gaps_fail_when_every_request_did() -> None:
+    run = records(requests=5, warmup=0, failed=range(5), profile={"objectives": {"itl": {"p95": "1 h"}}})
+    assert ("FAIL", 5) == (judged(run).decision.verdict, judged(run).evidence.n)
+
+
 def test_requests_of_unequal_length_are_worth_fewer() -> None:
     run = records(requests=2, tokens=5, warmup=0)
     short = replace(run, reads=run.reads.drop(index=[3, 4]))

@@ -151,6 +151,11 @@ def test_without_a_measured_window_there_are_no_times() -> None:
     assert rows["ttft_s"].notna().all()
 
 
+def test_a_window_without_length_is_none() -> None:
+    run = records(requests=3)
+    assert metrics.windows(changed(run, "phases", end_ns=run.phases["start_ns"])).empty
+
+
 def test_the_window_of_a_trial_is_its_measured_phase() -> None:
     run = records(requests=3, warmup=0, loop="open")
     assert [[1, START_NS, START_NS + 3 * SECOND // 2]] == metrics.windows(run).to_numpy().tolist()

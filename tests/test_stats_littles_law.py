@@ -39,6 +39,10 @@ def test_a_window_that_nothing_leaves_has_no_flow(window: tuple[float, float]) -
     assert flow(STARTS, ENDS, window=window) is None
 
 
+def test_a_stay_that_ends_as_the_window_begins_was_before_it() -> None:
+    assert flow(np.array([0.0]), np.array([5.0]), window=(5.0, 10.0)) is None
+
+
 def test_time_in_flight_adds_up() -> None:
     spent = seconds_in_flight(np.array([0.0, 1.0]), np.array([2.0, 4.0]), np.array([0.0, 1.0, 2.0, 4.0, 9.0]))
     assert [0.0, 1.0, 3.0, 5.0, 5.0] == list(spent)

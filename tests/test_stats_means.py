@@ -48,6 +48,10 @@ def test_values_that_never_vary_are_certain() -> None:
     assert (0.0, 1.0) == (mean.p_value_below(2.1), mean.p_value_below(2.0))
 
 
+def test_two_values_have_an_interval() -> None:
+    assert Mean(2.0, 1.0, 1) == mean_of(np.array([1.0, 3.0]))
+
+
 def test_one_value_has_no_interval() -> None:
     assert mean_of(np.array([1.0])) is None
     assert mean_of(np.empty(0)) is None

@@ -15,6 +15,10 @@ def test_a_later_one_is_not_rejected_once_an_earlier_one_was_not() -> None:
     assert [False, False, False] == rejected([0.02, 0.03, 0.04])
 
 
+def test_a_p_value_at_its_level_is_not_rejected() -> None:
+    assert [0.025, 0.025] == holm_levels([0.025, 0.03], 0.05)
+
+
 def test_all_small_ones_are_rejected() -> None:
     assert [True, True, True] == rejected([0.04, 0.001, 0.02])
 

@@ -46,6 +46,12 @@ def test_ranks_are_those_of_the_reference_cases(name: str) -> None:
     assert (case["expected"]["lower_rank"], case["expected"]["upper_rank"]) == (ranks.low, ranks.high)
 
 
+def test_two_values_bound_a_p95_from_below_with_both() -> None:
+    # both over: 0.05^2 = 0.0025
+    ranks = order_statistic_ranks(2, 0.95, **ALPHA)
+    assert (1, None) == (ranks.low, ranks.high)
+
+
 def test_no_values_have_no_ranks() -> None:
     ranks = order_statistic_ranks(0, 0.95, **ALPHA)
     assert (ranks.low, ranks.high) == (None, None)

@@ -32,6 +32,11 @@ def test_required_n_at_the_alpha_of_a_pass(level: float, half: int, quarter: int
     assert quarter == required_n(allowed, allowed / 4, alpha=0.025).n
 
 
+def test_required_n_wants_something_to_be_refused() -> None:
+    with pytest.raises(ValueError, match="got 0.5 and 1.0"):
+        required_n(1.0, 0.5, alpha=0.025)
+
+
 def test_required_n_wants_a_share_below_the_allowed_one() -> None:
     with pytest.raises(ValueError, match=r"expected 0 <= true share < allowed < 1, got 0.05 and 0.05"):
         required_n(0.05, 0.05, alpha=0.025)

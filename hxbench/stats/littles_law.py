@@ -40,7 +40,7 @@ def flow(starts: Seconds, ends: Seconds, *, window: tuple[float, float]) -> Flow
     """Returns the flow through a window: stays that end in it give rate and stay; None when none does."""
     length = window[1] - window[0]
     leaving = (ends > window[0]) & (ends <= window[1])
-    if length <= 0 or not leaving.any():
+    if not leaving.any():
         return None
     spent = seconds_in_flight(starts, ends, np.array(window))
     return Flow(
