@@ -102,12 +102,9 @@ class Server:
         self.behaviour = behaviour or Behaviour()
         self.requests: list[Request] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
         self._connections: list[socket.socket] = []
         self._closing = False
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     @property
     def url(self) -> str:

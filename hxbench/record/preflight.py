@@ -192,16 +192,21 @@ def await_ready(client: Client, profile: Profile) -> None:
 
 
 def _is_ready(exchange: Exchange, ready: Ready) -> bool:
+    status = exchange["status"]
     if ready.word is not None:
-        return exchange["status"] == 200 and ready.word in exchange["body"]
-    return exchange["status"] is not None and not _may_pass(exchange)
+        return status == 200 and ready.word in exchange["body"]
+    return status is not None and not _is_busy(status)
 
 
 def _may_pass(exchange: Exchange) -> bool:
-    """Whether waiting may help an answer that is not the right one: the server is loading, or busy."""
-    status: int | None = exchange["status"]
+    """Whether waiting may help where the answer is not the right one: the server is loading, or busy."""
+    status = exchange["status"]
     if status is None:
         return not str(exchange["error"]).startswith("ConnectError")
+    return status == 200 or _is_busy(status)
+
+
+def _is_busy(status: int) -> bool:
     return status >= 500 or status == 429
 
 
