@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,7 +80,7 @@ def test_another_model_fails() -> None:
     assert ("FAIL", "the server lists a, b, not smollm2-135m") == (verdict.verdict, verdict.reason)
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"data": 3}', '{"data": [{}]}'])
+@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"data": 3}', '{"data": [{}]}', "[" * 16_000])
 def test_a_server_that_lists_nothing_leaves_the_model_undecided(body: str) -> None:
     verdict = judged("004", exchange("models", 404, body, path="/v1/models"), **REMOTE)
     assert ("INCONCLUSIVE", "the server lists no models: /v1/models gave HTTP 404") == (
@@ -146,16 +145,20 @@ def test_four_of_five_answers_have_to_be_right(right: int, result: str) -> None:
     assert verdict.reason == f"{right} of 5 answers are right, 80 % are needed"
 
 
-def test_answers_are_held_against_the_set_when_the_records_keep_no_pattern(tmp_path: Path) -> None:
-    questions = tmp_path / "own.jsonl"
-    questions.write_text('{"id": "capital", "prompt": "?", "expected": "\\\\bParis\\\\b"}\n')
-    given = [answer("capital", "paris."), answer("capital", "Parish"), answer("unheard-of", "Paris")]
-    found = [judged("005", each, answers=str(questions)).verdict for each in given]
-    assert ["PASS", "FAIL", "INCONCLUSIVE"] == found
+def test_answers_are_held_against_what_the_records_expect() -> None:
+    given = [answer("q", text) | {"expected": r"\bParis\b"} for text in ("paris.", "Parish")]
+    assert ["PASS", "FAIL"] == [judged("005", each, answers="questions").verdict for each in given]
+
+
+@pytest.mark.parametrize("kept", [{}, {"expected": None}])
+def test_a_question_without_an_expected_answer_decides_nothing(kept: dict[str, None]) -> None:
+    verdict = judged("005", answer("q", "Paris") | kept, answers="questions")
+    assert verdict.reason == "no question with a checkable answer was asked"
+    assert verdict.verdict == "INCONCLUSIVE"
 
 
 @pytest.mark.parametrize(
-    "body", ["", "[]", '{"choices": []}', '{"choices": [{"message": {"content": null}}]}']
+    "body", ["", "[" * 16_000, '{"choices": []}', '{"choices": [{"message": {"content": null}}]}']
 )
 def test_an_answer_that_is_none_is_wrong(body: str) -> None:
     bad = exchange("answer:q", body=body, expected="Paris")

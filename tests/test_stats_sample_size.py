@@ -33,7 +33,7 @@ def test_required_n_at_the_alpha_of_a_pass(level: float, half: int, quarter: int
 
 
 def test_required_n_wants_something_to_be_refused() -> None:
-    with pytest.raises(ValueError, match="got 0.5 and 1.0"):
+    with pytest.raises(ValueError, match=r"got 0\.5 and 1\.0"):
         required_n(1.0, 0.5, alpha=0.025)
 
 

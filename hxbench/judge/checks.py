@@ -10,7 +10,6 @@ from hxbench import units
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
 from hxbench.plan.catalogue import Entry
 from hxbench.plan.profile import EMBEDDED
-from hxbench.plan.workload import load_prompts
 from hxbench.records.run_directory import Records
 
 Exchange = Mapping[str, Any]
@@ -85,7 +84,7 @@ def _loaded_file(model: str, loaded: Mapping[str, Any]) -> Result:
 def _listed(exchange: Exchange) -> list[str]:
     try:
         return [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return []
 
 
@@ -110,7 +109,7 @@ def _answer(exchange: Exchange) -> str:
 def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> Verdict:
     if records.profile.answers is None:
         return _made(entry, ANSWERS, SKIPPED, "the profile asks no questions")
-    marks = [is_right(each, wanted) for each in exchanges if (wanted := _expected(records, each)) is not None]
+    marks = [is_right(each, wanted) for each in exchanges if (wanted := each.get("expected")) is not None]
     if not marks:
         return _made(entry, ANSWERS, INCONCLUSIVE, "no question with a checkable answer was asked")
     share = sum(marks) / len(marks)
@@ -118,15 +117,6 @@ def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> V
     numbers: dict[str, Any] = {"statistic": "share", "estimate": share, "unit": "share", "comparator": ">="}
     numbers |= {"limit": LEAST_RIGHT, "n": len(marks), "n_eff": float(len(marks))}
     return _made(entry, ANSWERS, PASS if share >= LEAST_RIGHT else FAIL, reason, **numbers)
-
-
-def _expected(records: Records, exchange: Exchange) -> str | None:
-    """Returns the pattern of a right answer: as the records keep it, else as the set of prompts has it."""
-    if "expected" in exchange:
-        return str(exchange["expected"])
-    asked = exchange["name"].partition(":")[2]
-    known = load_prompts(records.profile.answers or "")
-    return next((prompt.expected for prompt in known if prompt.id == asked), None)
 
 
 def is_right(exchange: Exchange, expected: str) -> bool:
@@ -137,7 +127,7 @@ def is_right(exchange: Exchange, expected: str) -> bool:
 def _text(exchange: Exchange) -> str:
     try:
         return str(json.loads(exchange["body"])["choices"][0]["message"]["content"] or "")
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return ""
 
 
