@@ -33,7 +33,6 @@ from hxbench.render.progress import View
 from hxbench.servers import embedded
 from hxbench.servers.model import MODELS, model_file
 
-
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
 
 
@@ -79,6 +78,10 @@ class Recording:
             except InputError:
                 self._remove()
                 raise
+            except OSError as error:
+                raise IncompleteError(
+                    f"{self._dir}: {error.strerror or error}: the run could not be written to its end"
+                ) from error
             finally:
                 self._show.close()
         run_directory.point_latest(self._dir)
@@ -142,7 +145,7 @@ class Recording:
         self, trial: int, planned: Sequence[Planned], child: Child, asked: StopRequest, log: IO[bytes]
     ) -> None:
         with self._serve() as served:
-            client = preflight.Client(served.url, self._profile, trial)
+            client = preflight.Client(served.url, self._profile, trial, asked.raise_if_asked)
             try:
                 preflight.await_ready(client, self._profile)
                 preflight.require_model(client, self._profile)
@@ -171,10 +174,11 @@ class Recording:
             server.stop()
 
     def _store(self, ending: Mapping[str, Any]) -> None:
-        if not run_directory.is_recorded(self._dir) and self._schedule:
-            decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=())
-        sampler.finish(self._dir)
         records = self._dir / "records"
+        sampler.finish(self._dir)
+        if not run_directory.is_recorded(self._dir) and (records / "schedule.parquet").exists():
+            secrets = preflight.secrets(self._profile)
+            decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=secrets)
         write_json(records / "exchanges.json", self._exchanges)
         write_json(self._dir / "facts.json", self._facts())
         write_json(records / "ending.json", ending)
