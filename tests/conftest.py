@@ -2,11 +2,18 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+from hxbench.errors import InputError
+from hxbench.plan.profile import Embedded
+from hxbench.servers.embedded import EmbeddedServer
+from hxbench.servers.embedded import start as start_embedded
+from hxbench.servers.model import model_file
 
 CASES = pytest.StashKey[list[str]]()
 
@@ -44,6 +51,40 @@ def repository() -> Path:
 def unavailable() -> Callable[[str], NoReturn]:
     """Called with what is missing and how to get it: skips the test, and fails it with CI set."""
     return pytest.fail if os.environ.get("CI") else pytest.skip
+
+
+@pytest.fixture(scope="session")
+def embedded(
+    tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str], NoReturn]
+) -> Iterator[EmbeddedServer]:
+    """The real embedded server with the real model: one slot of 2048 tokens, one thread."""
+    try:
+        model = model_file("smollm2-135m", print)
+        log = tmp_path_factory.mktemp("embedded") / "server.log"
+        server = start_embedded(model, "smollm2-135m", Embedded(threads=1, slots=1, context=2048), log)
+    except InputError as error:
+        unavailable(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str], NoReturn]) -> Path:
+    """A file with a certificate for this machine's loopback, signed by itself, and its key."""
+    if shutil.which("openssl") is None:
+        unavailable("no openssl: install it")
+    folder = tmp_path_factory.mktemp("certificate")
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    made = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
+    subprocess.run(
+        ["openssl", "req", "-x509", *curve, *made, "-subj", "/CN=localhost", "-addext", names],
+        check=True,
+        capture_output=True,
+    )
+    both = folder / "both.pem"
+    both.write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+    return both
 
 
 @pytest.fixture(scope="session")

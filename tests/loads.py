@@ -70,7 +70,9 @@ def start(folder: Path, made: dict[str, Any]) -> Child:
     with (folder / "log.txt").open("wb") as log:
         worker = Child("hxbench.record.worker", [str(path)], log)
     said = worker.event(10)
-    assert said == {"event": "ready"}, (folder / "log.txt").read_text()
+    if said != {"event": "ready"}:
+        worker.stop()
+        raise AssertionError(said, (folder / "log.txt").read_text())
     return worker
 
 

@@ -5,6 +5,7 @@ A script gets a request and yields what happens on the wire: bytes to send, a fl
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -98,17 +99,26 @@ class Behaviour:
 class Server:
     """Serves a behaviour until the `with` block ends; `requests` are those it has seen."""
 
-    def __init__(self, behaviour: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        behaviour: Behaviour | None = None,
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.behaviour = behaviour or Behaviour()
         self.requests: list[Request] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._host, self._tls = host, tls
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family, backlog=128)
         self.port = int(self._listener.getsockname()[1])
         self._connections: list[socket.socket] = []
         self._closing = False
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
     def chats(self) -> list[Request]:
@@ -139,6 +149,9 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._connections.append(connection)
             with connection.makefile("rb") as file:
                 while (request := _read_request(file)) is not None:
                     self.requests.append(request)

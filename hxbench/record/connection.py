@@ -37,6 +37,16 @@ class Read(NamedTuple):
     closed: bool
 
 
+def ask_for_stamps(asking: socket.socket) -> None:
+    """Lets the kernel stamp what this socket receives, where it can.
+
+    The kernel begins to stamp some milliseconds after the first socket asks, and ends with the last one
+    that did: whoever wants each stamp keeps one such socket open all the time.
+    """
+    if _LINUX:
+        asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
 class Connection:
     """Connects at once; `connected` turns true when it (and TLS) is ready to send."""
 
@@ -56,8 +66,7 @@ class Connection:
     def _open(self, address: Address) -> None:
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if _LINUX:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        ask_for_stamps(self._socket)
         code = self._socket.connect_ex(address.sockaddr)
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))

@@ -18,7 +18,7 @@ from typing import Any
 from hxbench.errors import HxbenchError
 from hxbench.plan import workload
 from hxbench.record import exchange, redaction, shapes
-from hxbench.record.connection import Address
+from hxbench.record.connection import Address, ask_for_stamps
 from hxbench.record.loop import READ, Loop
 from hxbench.records.journal import STOPPED, Kind, Writer
 from hxbench.wire import http, openai
@@ -58,6 +58,12 @@ class Worker:
         return shapes.Users(*common, self._plan["users"], warmup, measure)
 
     def run(self) -> None:
+        """Puts on the load that stdin asks for, to its end."""
+        with socket.socket() as stamping:
+            ask_for_stamps(stamping)
+            self._put_on_load()
+
+    def _put_on_load(self) -> None:
         self._loop.watch(sys.stdin.fileno(), READ, lambda _: self._command())
         self._stamp_clock()
         self._flush()
