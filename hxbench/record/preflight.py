@@ -28,6 +28,9 @@ CONTEXT_FALLBACK = 131_072  # tokens; when the server does not say how many it t
 CONTEXT_LIMIT = 1_000_000  # tokens; no prompt is made longer, whatever the server says
 ANSWER_TOKENS = 32
 MODELS_SHOWN = 10
+# A connection for each request: llama.cpp closes one after a stream that it promised to keep, and the
+# next request on it finds nobody.
+ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
 _SENDABLE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 Exchange = dict[str, Any]
@@ -51,6 +54,7 @@ class Client:
         self._secrets = secrets(profile)
         self._client = httpx.Client(
             headers=_headers(profile),
+            limits=ONE_REQUEST_EACH,
             trust_env=False,
             follow_redirects=False,
             verify=_trusted(profile.target.ca_file),

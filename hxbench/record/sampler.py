@@ -168,6 +168,7 @@ class Scraper:
     def __init__(self, options: dict[str, Any], store: Callable[[list[Sample]], None]) -> None:
         self._client = httpx.Client(
             timeout=ANSWER_S,
+            limits=httpx.Limits(max_keepalive_connections=0),  # no scrape is lost to a connection gone dead
             trust_env=False,
             headers={"Accept-Encoding": "identity", **_headers(options)},
             verify=ssl.create_default_context(cafile=options["ca_file"]),
