@@ -121,6 +121,11 @@ class Server:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     @property
+    def connections(self) -> int:
+        """How many have been taken."""
+        return len(self._connections)
+
+    @property
     def chats(self) -> list[Request]:
         return [request for request in self.requests if "chat" in request.path]
 
