@@ -93,7 +93,7 @@ def test_foreign_cpu_is_never_below_nothing() -> None:
 
 @pytest.mark.parametrize(("cores", "kind"), [(0.17, "instrument"), (0.19, "noise")])
 def test_a_late_instrument_is_noise_where_other_work_crowds_the_machine(cores: float, kind: str) -> None:
-    run = changed(busy(records(), cores), "reads", segments=2)
+    run = changed(busy(records(), cores), "reads", segments=2, deltas=2)
     assert ("broken", kind) == (
         entry(run, "coalesced_reads").state,
         entry(run, "coalesced_reads").threat.kind,
@@ -158,10 +158,16 @@ def test_cached_share(cached: int, state: str) -> None:
     assert (state, cached / 40) == (found.state, found.value)
 
 
+def test_a_token_with_the_end_of_its_stream_behind_it_hides_no_gap() -> None:
+    assert "ok" == entry(changed(records(), "reads", segments=5, deltas=1), "coalesced_reads").state
+
+
 @pytest.mark.parametrize(("joined", "state"), [(1, "ok"), (2, "broken")])
 def test_coalesced_reads(joined: int, state: str) -> None:
     run = records(requests=100, warmup=0, tokens=1)
-    found = entry(changed(run, "reads", segments=[2] * joined + [1] * (100 - joined)), "coalesced_reads")
+    found = entry(
+        changed(run, "reads", segments=[2] * joined + [1] * (100 - joined), deltas=2), "coalesced_reads"
+    )
     assert (state, joined / 100) == (found.state, found.value)
 
 
