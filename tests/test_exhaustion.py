@@ -1,4 +1,4 @@
-"""The disk is full, descriptors run out, the folder goes away: a clear line, exit 4, and what was whole stays."""
+"""Disk full, no descriptors left, the folder gone: a clear line, exit 4, and what was whole stays."""
 
 import resource
 import shutil
@@ -24,7 +24,20 @@ def good() -> Iterator[Server]:
 def start(
     folder: Path, url: str, *flags: str, limit: Callable[[], None] | None = None
 ) -> subprocess.Popen[str]:
-    arguments = ["run", "--url", url, "--model", "m", "--max-tokens", "4", "--warmup", "0s", "--out", "run", *flags]
+    arguments = [
+        "run",
+        "--url",
+        url,
+        "--model",
+        "m",
+        "--max-tokens",
+        "4",
+        "--warmup",
+        "0s",
+        "--out",
+        "run",
+        *flags,
+    ]
     command = [sys.executable, "-m", "hxbench.cli", *arguments]
     return subprocess.Popen(
         command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=limit

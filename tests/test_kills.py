@@ -77,7 +77,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_last_second(
         members = family(process)
         members[victim].send_signal(signal.SIGKILL)
         killed_ns = time.monotonic_ns()
-        wait_until(lambda: all(map(ended, members.values())), 40, f"still there after the {victim} was killed")
+        wait_until(lambda: all(map(ended, members.values())), 40, f"still there without the {victim}")
         status = process.wait(5)
         said = (process.stderr or sys.stdin.buffer).read().decode().splitlines()
     seen = len(good.chats)

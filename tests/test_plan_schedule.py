@@ -38,7 +38,7 @@ def phases(rows) -> dict[str, int]:
 
 def test_poisson_arrivals_are_those_of_the_reference_case():
     expected = CASES["SCHED-poisson"]["expected"]["arrival_s"]
-    generator = Random(20240607)  # noqa: S311 - the seed of the reference case
+    generator = Random(20240607)
     assert pytest.approx(expected, rel=1e-12) == list(islice(poisson(generator, 5.0), 10))
 
 
