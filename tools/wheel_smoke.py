@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 SHIPPED = """
 from pathlib import Path
 import hxbench
-from hxbench.plan.profile import resolve
+from hxbench.plan.layers import resolve
 
 package = Path(hxbench.__file__).resolve().parent
 assert package.is_relative_to(Path.cwd()), f"imported from {package}"
@@ -42,6 +42,13 @@ STEPS = [
     Step("the help lists the commands", ["hxbench", "--help"], word="certify"),
     Step("profile, notebook and prompts are inside", ["python", "-c", SHIPPED]),
     Step("a missing profile is refused", ["hxbench", "certify", "none.yaml"], status=2, word="none.yaml"),
+    Step(
+        "a real model is measured, judged and rendered",
+        ["hxbench", "certify", "--requests", "10", "--warmup", "1s", "--undecided-ok"],
+        status=3,
+        word="CONDITIONAL",
+    ),
+    Step("the run opens again", ["hxbench", "show", "outputs/latest"], word="CONDITIONAL"),
 ]
 
 
