@@ -8,7 +8,7 @@ STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
 .NOTPARALLEL:
-.PHONY: help certify test install services lint types coverage wheel quality lab clean
+.PHONY: help certify test install services lint types coverage wheel kills quality lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -35,6 +35,9 @@ coverage: $(STAMP) services ## the tests, with line and branch coverage and thei
 
 wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 	@$(RUN) tools.wheel_smoke
+
+kills: $(STAMP) ## kill each process of a run at 25 random moments
+	@$(RUN) pytest --kills 25 tests/test_kills.py
 
 quality: $(STAMP) services ## every criterion of the development gate: value, limit, ok or not
 	@$(RUN) tools.quality

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from hxbench.errors import InputError
@@ -39,6 +40,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def report_case(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes one line for the table at the end of the tests."""
     return request.config.stash.setdefault(CASES, []).append
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_orphans() -> Iterator[None]:
+    """After all tests no process of a run is left that was not there before them."""
+    before = set(_programs())
+    yield
+    left = {pid: line for pid, line in _programs().items() if pid not in before}
+    assert {} == left
+
+
+def _programs() -> dict[int, str]:
+    """The running programs of hxbench by process id."""
+    running = psutil.process_iter(["pid", "cmdline"])
+    lines = {process.info["pid"]: " ".join(process.info["cmdline"] or []) for process in running}
+    return {pid: line for pid, line in lines.items() if "-m hxbench." in line}
 
 
 @pytest.fixture(scope="session")

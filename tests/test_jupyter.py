@@ -13,6 +13,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
 
+import hxbench as hx
 from tests import servers
 from tests.servers import Behaviour, Server
 
@@ -105,3 +106,17 @@ def test_live_progress_replaces_itself(kernel: BlockingKernelClient, tmp_path: P
     assert "ok" == status, shown
     assert "profile small" in shown
     assert "answered" in shown
+
+
+def test_closing_the_tab_loses_nothing(kernel: BlockingKernelClient, tmp_path: Path) -> None:
+    with Server(Behaviour(chat=lambda _: servers.stream(4, 0.05, 0.01))) as server:
+        (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url).replace("60 s", "1 s"))
+        kernel.execute('import hxbench as hx\nrun = hx.run("profile.yaml")')
+        kernel.stop_channels()  # nobody listens any more
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "outputs" / "latest").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    run = hx.open(tmp_path / "outputs" / "latest")
+    assert {"ok"} == set(run.requests["outcome"])
+    assert "complete" == run.records.ending["state"]

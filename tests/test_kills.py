@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -53,7 +53,7 @@ def family(process: subprocess.Popen[bytes]) -> dict[str, psutil.Process]:
     return named
 
 
-def wait_until(condition, timeout: float, what: str) -> None:  # type: ignore[no-untyped-def]
+def wait_until(condition: Callable[[], object], timeout: float, what: str) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, what
@@ -66,8 +66,8 @@ def ended(process: psutil.Process) -> bool:
 
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_at_any_moment_loses_at_most_the_last_second(
-    victim: str, kill: int, tmp_path: Path, good: Server, report_case
-) -> None:  # type: ignore[no-untyped-def]
+    victim: str, kill: int, tmp_path: Path, good: Server, report_case: Callable[[str], None]
+) -> None:
     moment = random.Random(f"{victim} {kill}").uniform(0.0, 2.5)
     process = start(tmp_path, good.url)
     with process:
@@ -105,10 +105,45 @@ def test_a_kill_at_any_moment_loses_at_most_the_last_second(
         assert any("early" in line or "killed" in line for line in said), said
 
 
+def test_a_server_that_dies_under_load_is_seen_in_every_request_after_it(
+    tmp_path: Path, report_case: Callable[[str], None]
+) -> None:
+    command = ["hxbench.cli", "run", "--duration", "4s", "--warmup", "0s", "--out", "run"]
+    with subprocess.Popen(
+        [sys.executable, "-m", *command], cwd=tmp_path, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until(lambda: {"embedded", "worker"} <= set(family(process)), 60, "the run never began")
+        time.sleep(2)
+        family(process)["embedded"].send_signal(signal.SIGKILL)
+        status = process.wait(60)
+    run = hx.open(tmp_path / "run")
+    phases = run.requests["error_phase"].value_counts().to_dict()
+    report_case(f"server killed after 2 s: exit {status}, {run.certificate['status']}, failed in {phases}")
+    assert phases["connect"] > 5
+    assert (run.requests["outcome"] == "ok").any()
+    assert "CERTIFIED" != run.certificate["status"]
+
+
+def test_show_says_that_a_killed_run_is_not_whole(tmp_path: Path, good: Server) -> None:
+    process = start(tmp_path, good.url)
+    with process:
+        wait_until(lambda: len(good.chats) >= 20, 60, "the load never began")
+        time.sleep(1.2)
+        members = family(process)
+        process.kill()
+        wait_until(lambda: all(map(ended, members.values())), 40, "still there without the supervisor")
+    shown = subprocess.run(
+        [sys.executable, "-m", "hxbench.cli", "show", "run"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert 0 == shown.returncode, shown.stderr
+    assert "INCOMPLETE" in shown.stdout
+    assert "killed" in shown.stdout
+
+
 @pytest.mark.parametrize("victim", ["worker", "decoder", "sampler"])
 def test_a_process_that_stands_still_for_two_seconds_ends_nothing(
-    victim: str, tmp_path: Path, good: Server, report_case
-) -> None:  # type: ignore[no-untyped-def]
+    victim: str, tmp_path: Path, good: Server, report_case: Callable[[str], None]
+) -> None:
     process = start(tmp_path, good.url, measure=4)
     with process:
         wait_until(lambda: len(good.chats) >= 5, 60, "the load never began")

@@ -49,6 +49,16 @@ CASES: Mapping[str, tuple[tuple[str, ...], float | None, str | None]] = {
         "code cell 3 ended in SystemExit: 0",
     ),
     "os._exit(0)": (("import os; os._exit(0)", by_hand.SHOW_RESULT), 60, "the kernel died: code cell "),
+    "SIGKILL": (
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", by_hand.SHOW_RESULT),
+        60,
+        "the kernel died: code cell ",
+    ),
+    "out of memory": (
+        ("bytearray(1 << 60)", by_hand.SHOW_RESULT),
+        60,
+        "code cell 3 ended in MemoryError",
+    ),
     "time-out": (
         ("import time; time.sleep(60)", by_hand.SHOW_RESULT),
         2,

@@ -19,6 +19,7 @@ SCHEMA = 1
 CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
 NOT_RUN = "NOT RUN"
 BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
+LISTED = 4
 _EXIT = {CERTIFIED: 0, FAILED: 1, CONDITIONAL: 3, INCOMPLETE: 4}
 
 
@@ -163,8 +164,8 @@ def status_of(
         return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
     undecided = [each.id for each in verdicts if each.verdict == INCONCLUSIVE]
     not_run = [row["id"] for row in table if row["verdict"] == NOT_RUN]
-    open_points = [f"undecided: {', '.join(undecided)}"] * bool(undecided)
-    open_points += [f"not run: {', '.join(not_run)}"] * bool(not_run)
+    open_points = [f"undecided: {_listed(undecided)}"] * bool(undecided)
+    open_points += [f"not run: {_listed(not_run)}"] * bool(not_run)
     if open_points:
         return CONDITIONAL, f"Nothing failed, but not everything is decided ({'; '.join(open_points)})."
     passed = sum(each.verdict == PASS for each in verdicts)
@@ -173,6 +174,11 @@ def status_of(
     skipped = ", ".join(each.id for each in verdicts if each.verdict == SKIPPED)
     more = f" (not asked for: {skipped})" if skipped else ""
     return CERTIFIED, f"All {passed} verdicts that the profile asks for at level 1 passed{more}."
+
+
+def _listed(ids: Sequence[str]) -> str:
+    """Returns the ids in words, the first and a number when they are many."""
+    return ", ".join(ids) if len(ids) <= LISTED else f"{ids[0]} and {len(ids) - 1} more"
 
 
 def _score(table: Sequence[Mapping[str, Any]]) -> float | None:
