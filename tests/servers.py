@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,7 +184,7 @@ def _play(connection: socket.socket, steps: Iterable[Any]) -> bool:
             if step is RESET:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             else:
-                connection.shutdown(socket.SHUT_RDWR)
+                _say_goodbye(connection)
             connection.close()
             return False
         if isinstance(step, float):
@@ -191,6 +192,15 @@ def _play(connection: socket.socket, steps: Iterable[Any]) -> bool:
         else:
             connection.sendall(step)
     return True
+
+
+def _say_goodbye(connection: socket.socket) -> None:
+    if isinstance(connection, ssl.SSLSocket):
+        connection.settimeout(0)
+        with suppress(OSError):  # the peer does not answer in no time
+            connection.unwrap()
+    else:
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _read_request(file: Any) -> Request | None:

@@ -14,7 +14,7 @@ from hxbench.record.connection import Address, Connection, ask_for_stamps
 from hxbench.record.worker import host_header, resolve
 from tests import loads, servers
 from tests.loads import SECOND, closed, drive, plan
-from tests.servers import CLOSE, STREAM_HEAD, Behaviour, Server, delta, event
+from tests.servers import CLOSE, RESET, STREAM_HEAD, Behaviour, Server, delta, event
 
 LINUX = os.uname().sysname == "Linux"
 
@@ -49,11 +49,10 @@ def test_over_tls_a_long_request_and_a_long_answer_arrive(
     text = "x" * 300_000
     script = lambda _: [STREAM_HEAD + event(delta(text)), *list(servers.stream(1))[1:]]  # noqa: E731
     with Server(Behaviour(chat=script), tls=tls) as server:
-        made = plan(
-            tmp_path, server.url, closed(1), ca_file=str(certificate), extra_body={"padding": "y" * 2_000_000}
-        )
+        padding = {"padding": "y" * 10_000_000}
+        made = plan(tmp_path, server.url, closed(1), ca_file=str(certificate), extra_body=padding)
         outcome = drive(tmp_path, made)
-        assert 2_000_000 == len(server.chats[0].document["padding"])
+        assert padding["padding"] == server.chats[0].document["padding"]
     assert ("ok", 300_003) == (outcome.only["outcome"], sum(read["characters"] for read in outcome.reads))
 
 
@@ -72,10 +71,11 @@ def test_a_server_that_speaks_no_tls_fails_in_connect(tmp_path: Path, certificat
     assert ("failed", "connect") == (row["outcome"], row["error_phase"])
 
 
+@pytest.mark.parametrize("end", [CLOSE, RESET], ids=["closed", "reset"])
 def test_a_tls_stream_that_is_cut_is_a_failure_in_its_phase(
-    tmp_path: Path, tls: ssl.SSLContext, certificate: Path
+    tmp_path: Path, tls: ssl.SSLContext, certificate: Path, end: object
 ) -> None:
-    script = lambda _: [STREAM_HEAD + event(delta("a")), CLOSE]  # noqa: E731
+    script = lambda _: [STREAM_HEAD + event(delta("a")), 0.05, end]  # noqa: E731
     with Server(Behaviour(chat=script), tls=tls) as server:
         row = drive(tmp_path, plan(tmp_path, server.url, closed(1), ca_file=str(certificate))).only
     assert ("failed", "mid_stream") == (row["outcome"], row["error_phase"])

@@ -296,3 +296,8 @@ def test_huge_and_odd_values_from_a_server_fit_the_records() -> None:
         row["server_prefill_ns"], row["server_decode_ns"],
     )  # fmt: skip
     assert 80 == len(row["finish_reason"])
+
+
+def test_an_entry_of_a_later_kind_is_passed_over() -> None:
+    rows = Rows().feed(at(Kind.DISPATCH, 1000), Entry(99, 0, 1, 1001, 0, b""), at(Kind.END, 1002, b"x"))
+    assert "failed" == rows.only["outcome"]

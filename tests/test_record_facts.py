@@ -2,7 +2,9 @@
 
 import json
 import os
+import platform
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -40,3 +42,12 @@ def test_a_package_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch
 
 def test_the_embedded_server_is_known_by_its_package() -> None:
     assert facts.of_embedded().startswith("llama.cpp in xllamacpp ")
+
+
+def test_a_system_that_does_not_name_its_processor_in_a_file_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "CPU_INFO", tmp_path / "none")
+    assert platform.processor() == facts.of_host()["cpu_model"]
+    (tmp_path / "none").write_text("model name : A chip\nmodel name : A chip\n")
+    assert "A chip" == facts.of_host()["cpu_model"]

@@ -361,6 +361,37 @@ def test_a_client_process_that_is_gone_keeps_its_time() -> None:
     assert 0 == after["rss_bytes"]
 
 
+def test_memory_that_nobody_may_look_into_is_absent_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", refuse)
+    assert "pss_bytes" not in {name for _, name, _, _ in Tree([os.getpid()]).sample()}
+
+
+PARENT = """
+import json, sys
+from hxbench.record.children import Child
+with open(sys.argv[3], "wb") as log:
+    child = Child("hxbench.record.sampler", [sys.argv[1], sys.argv[2]], log)
+child.event(20)
+print(child.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_an_orphaned_sampler_does_not_wait_for_the_server_to_be_idle(run_dir: Path) -> None:
+    with Server(Behaviour(metrics=Counting(idle_from=10**9))) as server:
+        given = json.dumps(options(server.url))
+        command = [sys.executable, "-c", PARENT, str(run_dir), given, str(run_dir / "log.txt")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            parent.kill()
+        await_gone(pid, sampler.IDLE_WAIT_S / 2)
+    assert "" == (run_dir / "log.txt").read_text()
+
+
 def test_what_is_costly_is_done_once_a_second_or_for_a_hundredth_of_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -15,8 +15,8 @@ _ANCILLARY_BYTES = 64
 _LINUX = sys.platform == "linux"
 _SO_TIMESTAMPNS = 35  # not named in the socket module
 _TIMESPEC = struct.Struct("qq")
-_DATA_SEGS_IN = 152  # offset of tcpi_data_segs_in in Linux's struct tcp_info
-_U32 = struct.Struct("I")
+# tcpi_bytes_received and tcpi_data_segs_in of Linux's struct tcp_info
+_RECEIVED = struct.Struct("=128xQ16xI")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Connection:
         self.connected = False
         self.used = 0  # exchanges it has carried
         self._out = b""
-        self._segments = 0
+        self._segments = 0  # that all reads so far have brought
+        self._bytes = 0  # likewise, before decryption
         self._ended = False
         self._socket = socket.socket(address.family, socket.SOCK_STREAM)
         try:
@@ -144,6 +145,7 @@ class Connection:
             if kind == _SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack(stamp)
                 kernel = seconds * 1_000_000_000 + nanoseconds
+        self._bytes += len(data)
         segments = self._new_segments()
         closed = not data
         if self._tls is not None:
@@ -163,20 +165,20 @@ class Connection:
         try:
             while piece := self._tls.read(READ_BYTES):
                 plain.append(piece)
-            self._ended = True
+            self._ended = True  # the peer said that nothing more comes
         except ssl.SSLWantReadError:
             pass
-        except ssl.SSLZeroReturnError:
-            self._ended = True
         return b"".join(plain)
 
     def _new_segments(self) -> int:
         if not _LINUX:
             return 0
-        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _DATA_SEGS_IN + 4)
-        if len(info) < _DATA_SEGS_IN + 4:
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _RECEIVED.size)
+        if len(info) < _RECEIVED.size:
             return 0
-        (total,) = _U32.unpack_from(info, _DATA_SEGS_IN)
-        new = total - self._segments
-        self._segments = total
-        return int(new)
+        received, segments = _RECEIVED.unpack(info)
+        new = int(segments - self._segments)
+        if new > 1 and received - self._bytes > 1:  # the last one came behind this read (a FIN counts 1)
+            new -= 1
+        self._segments += new
+        return new

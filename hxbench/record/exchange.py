@@ -146,8 +146,7 @@ class Exchange:
 
     def _ready(self, mask: int) -> None:
         connection = self._connection
-        if connection is None:
-            return
+        assert connection is not None  # noqa: S101 - only a connection that is watched gets here
         try:
             if mask & WRITE:
                 self._write(connection)
@@ -166,12 +165,11 @@ class Exchange:
             self._note(Kind.CONNECTED, time.monotonic_ns())
             if self._dispatched:
                 self._send()
+                return
         self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
         """Watches for what comes next and notes when the whole request has left."""
-        if self._connection is not connection:
-            return
         if connection.wants_write:
             self._wire.loop.change(connection.fileno(), READ | WRITE, self._ready)
             return
@@ -196,6 +194,8 @@ class Exchange:
         read = connection.read()
         if not was_connected:
             self._after_progress(connection, was_connected)
+            if self._connection is not connection:  # it broke while the request was being sent
+                return
         if not self._dispatched:
             if read.data or read.closed:
                 self._broken("an answer before the request")
@@ -259,8 +259,8 @@ class Exchange:
             self._connection = None
 
     def _end(self, reason: str) -> None:
-        if self._deadline is not None:
-            self._wire.loop.cancel(self._deadline)
+        assert self._deadline is not None  # noqa: S101 - what has been dispatched has one
+        self._wire.loop.cancel(self._deadline)
         self._note(Kind.END, time.monotonic_ns(), self._wire.mask(reason.encode()))
         self._done(self)
 

@@ -15,6 +15,8 @@ import psutil
 
 PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "plotly", "papermill", "nbconvert", "psutil", "xllamacpp")
 
+CPU_INFO = Path("/proc/cpuinfo")  # Linux
+
 
 def of_host() -> dict[str, Any]:
     """Returns what the measuring machine is; its name only as a hash, to tell two machines apart."""
@@ -53,7 +55,7 @@ def _version(package: str) -> str | None:
 
 def _cpu_model() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = CPU_INFO.read_text().splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -65,8 +65,8 @@ class Loop:
 
     def turn(self) -> None:
         """Waits for the next thing to do and does what is ready."""
-        self._run_due()
         self._wait()
+        self._run_due()
         for key, mask in self._selector.select(0):
             self._run_due()
             if self._selector.get_map().get(key.fd) is key:  # an earlier call may have closed it
