@@ -152,14 +152,20 @@ class Recording:
                 asked.raise_if_asked()
                 self._measuring = True
                 recording = Trial(self._profile, served, self._dir, trial, log)
-                self._schedule = recording.record(planned, self._schedule, child, asked, self._show.update)
-                digest = hashlib.sha256((self._dir / "records" / "schedule.parquet").read_bytes())
-                self._schedule_hashes.append(digest.hexdigest())
+                self._schedule = recording.record(
+                    planned, self._schedule, child, asked, self._show.update, self._note_schedule
+                )
                 if trial == len(self._plans) and self._profile.checks:
                     preflight.functional_checks(client, self._profile, self._questions)
             finally:
                 self._exchanges += client.exchanges
                 client.close()
+
+    def _note_schedule(self) -> None:
+        """Writes down, before the first request, what is known by then: a killed run keeps it."""
+        digest = hashlib.sha256((self._dir / "records" / "schedule.parquet").read_bytes())
+        self._schedule_hashes.append(digest.hexdigest())
+        write_json(self._dir / "facts.json", self._facts(finished=None))
 
     @contextmanager
     def _serve(self) -> Iterator[Served]:
@@ -180,12 +186,12 @@ class Recording:
             secrets = preflight.secrets(self._profile)
             decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=secrets)
         write_json(records / "exchanges.json", self._exchanges)
-        write_json(self._dir / "facts.json", self._facts())
+        write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
         write_json(records / "ending.json", ending)
         if self._profile.keep.text != "full":
             shutil.rmtree(self._dir / "journal")
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, finished: datetime | None) -> dict[str, Any]:
         target = self._profile.target
         model: dict[str, Any] = {"name": target.model}
         if self._model is not None:
@@ -201,7 +207,7 @@ class Recording:
             },
             "model": model,
             "started_utc": self._started.isoformat(timespec="seconds"),
-            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+            "finished_utc": finished and finished.isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
         }
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,18 +45,22 @@ def report_case(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def no_orphans() -> Iterator[None]:
-    """After all tests no process of a run is left that was not there before them."""
-    before = set(_programs())
-    yield
-    left = {pid: line for pid, line in _programs().items() if pid not in before}
-    assert {} == left
+    """After all tests no process is left that one of them started, whoever its parent is by now."""
+    mark = f"{os.getpid()} {time.time_ns()}"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TESTS_OF_HXBENCH", mark)
+        yield
+    left = [
+        process for process in psutil.process_iter() if _has(process, mark) and process.pid != os.getpid()
+    ]
+    assert [] == left
 
 
-def _programs() -> dict[int, str]:
-    """The running programs of hxbench by process id."""
-    running = psutil.process_iter(["pid", "cmdline"])
-    lines = {process.info["pid"]: " ".join(process.info["cmdline"] or []) for process in running}
-    return {pid: line for pid, line in lines.items() if "-m hxbench." in line}
+def _has(process: psutil.Process, mark: str) -> bool:
+    try:
+        return process.environ().get("TESTS_OF_HXBENCH") == mark
+    except psutil.Error:
+        return False
 
 
 @pytest.fixture(scope="session")

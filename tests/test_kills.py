@@ -138,6 +138,8 @@ def test_show_says_that_a_killed_run_is_not_whole(tmp_path: Path, good: Server) 
     assert 0 == shown.returncode, shown.stderr
     assert "INCOMPLETE" in shown.stdout
     assert "killed" in shown.stdout
+    facts = hx.open(tmp_path / "run").records.facts
+    assert (None, 1) == (facts["finished_utc"], len(facts["schedule_sha256"]))
 
 
 @pytest.mark.parametrize("victim", ["worker", "decoder", "sampler"])

@@ -80,7 +80,7 @@ class Run:
             interfering.start()
             try:
                 trial = Trial(self.profile, Served(self.url, (os.getpid(),)), self.run_dir, 1, log)
-                self.rows = trial.record(planned, [], self.decoder, self.asked, hear)
+                self.rows = trial.record(planned, [], self.decoder, self.asked, hear, lambda: None)
             finally:
                 begun.set()
                 interfering.join()

@@ -174,8 +174,11 @@ class Trial:
         decoder: Child,
         asked: StopRequest,
         progress: Progress,
+        planned_written: Callable[[], None],
     ) -> list[tuple[Any, ...]]:
         """Runs the load to its end and returns the schedule's rows.
+
+        `planned_written` is called when the schedule stands on the disk, before the first request.
 
         Raises:
             Interrupted: a stop was asked for; what was measured is kept.
@@ -190,6 +193,7 @@ class Trial:
                 "hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(worker, decoder))
             )
             start_ns, rows = write_schedule(self._run_dir, earlier, planned)
+            planned_written()
             worker.tell(f"start {start_ns}")
             self._watch(worker, sampler, decoder, asked, progress)
             return rows
