@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import time
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
