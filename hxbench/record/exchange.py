@@ -46,15 +46,16 @@ class Wire:
         if not self.idle:
             return None
         connection, _ = self.idle.popitem()
-        self.loop.unwatch(connection.fileno())
         return connection
 
     def keep(self, connection: Connection) -> None:
+        """Takes over a connection that is watched already: changing hands costs no system call."""
         if not self.keeps_alive or len(self.idle) + self.reserved >= IDLE_CONNECTIONS:
+            self.loop.unwatch(connection.fileno())
             connection.close()
             return
         self.idle[connection] = time.monotonic_ns()
-        self.loop.watch(connection.fileno(), READ, lambda _: self._drop(connection))
+        self.loop.change(connection.fileno(), READ, lambda _: self._drop(connection))
 
     def _drop(self, connection: Connection) -> None:
         """An idle connection has news: the server closed it, or sent what nobody asked for."""
@@ -130,7 +131,7 @@ class Exchange:
             self._connect()
             return
         self._connection = idle
-        self._wire.loop.watch(idle.fileno(), READ, self._ready)
+        self._wire.loop.change(idle.fileno(), READ, self._ready)
         self._send()
 
     def _connect(self) -> None:
@@ -223,12 +224,11 @@ class Exchange:
             self._complete(connection)
 
     def _complete(self, connection: Connection) -> None:
-        self._wire.loop.unwatch(connection.fileno())
-        self._connection = None
         if self._response.keep_alive:
+            self._connection = None
             self._wire.keep(connection)
         else:
-            connection.close()
+            self._drop_connection()
         self._end("")
 
     def _broken(self, reason: str) -> None:
