@@ -16,7 +16,7 @@ from hxbench.record import decoder
 from hxbench.record.children import Child
 from hxbench.records import tables
 from hxbench.records.journal import Kind, Writer
-from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS, SCHEDULE, TARGET
+from hxbench.records.schemas import CLOCK, PHASES, REQUESTS, SCHEDULE, TABLES, TARGET
 from tests.loads import await_gone
 from tests.servers import DONE, END, STREAM_HEAD, delta, event, plain, usage
 
@@ -103,7 +103,11 @@ def test_a_growing_journal_is_followed_and_the_tables_come_at_the_end(run_dir: P
     assert "finished" == progress(child, "event", "finished")["event"]
     assert (0, WHOLE) == (child.status, names(run_dir))
     assert ["ok", "ok", "failed"] == requests(run_dir)["outcome"].tolist()
-    assert 2 == len(tables.read(run_dir / "records" / "reads.parquet", READS))
+    followed = {name: tables.read(run_dir / "records" / name, TABLES[name[:-8]]) for name in WHOLE}
+    assert 2 == len(followed["reads.parquet"])
+    decoder.finish(run_dir, hash_text=False, secrets=())
+    for name, frame in followed.items():
+        pd.testing.assert_frame_equal(frame, tables.read(run_dir / "records" / name, TABLES[name[:-8]]))
 
 
 def test_what_a_worker_writes_after_the_end_was_asked_for_is_still_decoded(run_dir: Path) -> None:
