@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hxbench.record.children import Child, orphaned
+from hxbench.record.children import Child
 from tests.loads import await_gone
 
 Start = Callable[[str], Child]
@@ -145,6 +145,31 @@ def test_a_child_ends_when_its_parent_is_killed(number: signal.Signals) -> None:
     await_gone(pid, 5)
 
 
-def test_a_child_knows_when_its_parent_is_gone() -> None:
-    assert not orphaned(os.getppid())
-    assert orphaned(os.getppid() + 1)
+TELLS_WHY = """
+import sys
+from hxbench.record.children import Parent
+parent = Parent()
+print('{"event": "ready"}', flush=True)
+while not parent.is_silent(0.05):
+    pass
+with open(sys.argv[1], "w") as file:
+    print("asked" if parent.asked_to_stop else "orphaned", file=file)
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_child_can_tell_a_stop_from_its_parents_death(tmp_path: Path, killed: bool) -> None:
+    (tmp_path / "program_why.py").write_text(TELLS_WHY)
+    code = (
+        "import subprocess, sys\nfrom hxbench.record.children import Child\n"
+        "child = Child('program_why', [sys.argv[1]], subprocess.DEVNULL)\nchild.event(10)\n"
+        "child.tell('anything')\nprint(child.pid, flush=True)\nsys.stdin.read()\nchild.stop()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "why")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        if killed:
+            parent.kill()
+    await_gone(pid, 5)
+    assert ("orphaned" if killed else "asked") == (tmp_path / "why").read_text().strip()

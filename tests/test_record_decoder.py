@@ -114,6 +114,7 @@ def test_what_a_worker_writes_after_the_end_was_asked_for_is_still_decoded(run_d
     child = start(run_dir)
     writer = journal(run_dir, 1, 0)
     progress(child, "ok", 1)
+    child.tell("stop")
     child._stdin.close()
     time.sleep(0.3)
     writer.add(Kind.DISPATCH, 1, 200 * MS)

@@ -15,9 +15,10 @@ import pandas as pd
 import psutil
 import pytest
 
-from hxbench.record import sampler
+from hxbench.record import resources, sampler
 from hxbench.record.children import Child
-from hxbench.record.sampler import Client, Journal, Scraper, Seldom, Tree, parse_metrics
+from hxbench.record.resources import Client, Seldom, Tree
+from hxbench.record.sampler import Journal, Scraper, parse_metrics
 from hxbench.records import tables
 from hxbench.records.schemas import SERIES
 from tests.loads import await_gone
@@ -396,7 +397,7 @@ def test_what_is_costly_is_done_once_a_second_or_for_a_hundredth_of_the_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(sampler.time, "monotonic", lambda: now)
+    monkeypatch.setattr(resources.time, "monotonic", lambda: now)
     seldom = Seldom()
     assert seldom.due
     now += 0.001

@@ -1,7 +1,11 @@
-"""Child programs: started with their own session, told by stdin's end to stop, heard by JSON lines."""
+"""Child programs: started with their own session, told by stdin's end to stop, heard by JSON lines.
+
+A parent that ends them says so first; stdin that ends without a word tells that the parent died.
+"""
 
 import json
 import os
+import select
 import subprocess
 import sys
 import threading
@@ -11,6 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 STOP_S = 5.0
+STOP = "stop"
 
 
 class Child:
@@ -75,6 +80,8 @@ class Child:
 
     def stop(self, timeout: float = STOP_S) -> None:
         """Asks the child to end and waits; one that does not end is killed."""
+        if not self._stdin.closed:
+            self.tell(STOP)
         with suppress(BrokenPipeError):
             self._stdin.close()
         if self.wait(timeout) is None:
@@ -83,6 +90,16 @@ class Child:
         self._reader.join(STOP_S)
 
 
-def orphaned(parent: int) -> bool:
-    """Whether the process that started this one, `parent`, is gone; asked by a child."""
-    return os.getppid() != parent
+class Parent:
+    """What a child hears of its parent."""
+
+    def __init__(self) -> None:
+        self.asked_to_stop = False
+
+    def is_silent(self, seconds: float) -> bool:
+        """Waits that long at most; returns whether stdin has ended."""
+        if not select.select([sys.stdin], [], [], seconds)[0]:
+            return False
+        said = os.read(sys.stdin.fileno(), 4096)
+        self.asked_to_stop = self.asked_to_stop or STOP in said.decode()
+        return not said

@@ -7,7 +7,6 @@ run whose processes were killed: the journal is enough.
 
 import json
 import os
-import select
 import sys
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from hxbench.record import redaction
-from hxbench.record.children import orphaned
+from hxbench.record.children import Parent
 from hxbench.record.decoding import Decoder, Planned, Row
 from hxbench.records import tables
 from hxbench.records.journal import Reader
@@ -126,8 +125,8 @@ def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
     decoded.close()
 
 
-def _follow_until_end(decoded: Tables) -> None:
-    while not select.select([sys.stdin], [], [], POLL_S)[0] or os.read(sys.stdin.fileno(), 4096):
+def _follow_until_end(decoded: Tables, parent: Parent) -> None:
+    while not parent.is_silent(POLL_S):
         decoded.follow()
         _say(decoded.progress())
     deadline = time.monotonic() + LINGER_S
@@ -138,12 +137,12 @@ def _follow_until_end(decoded: Tables) -> None:
 
 
 def main() -> int:
-    run_dir, options, parent = Path(sys.argv[1]), json.loads(sys.argv[2]), os.getppid()
+    run_dir, options, parent = Path(sys.argv[1]), json.loads(sys.argv[2]), Parent()
     secrets = tuple(os.environ[name] for name in options["secret_names"])
     try:
         decoded = Tables(run_dir, hash_text=options["hash_text"], secrets=secrets)
-        _follow_until_end(decoded)
-        if orphaned(parent):  # a run that was killed is put together by whoever opens it
+        _follow_until_end(decoded, parent)
+        if not parent.asked_to_stop:  # a run that was killed is put together by whoever opens it
             return 1
         decoded.close()
         _say(decoded.progress() | {"event": "finished"})

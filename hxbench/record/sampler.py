@@ -8,144 +8,26 @@ judge's business.
 
 import json
 import os
-import select
 import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from hxbench.record.children import orphaned
+from hxbench.record.children import Parent
+from hxbench.record.resources import Client, Sample, Tree, host
 
 PERIOD_S = 0.1
 SECOND_S = 1.0
-SEARCH_SHARE = 0.01  # of the time: what looking for children, or for the PSS, may cost
 IDLE_WAIT_S = 10.0
 ANSWER_S = 5.0
 METRICS_LIMIT = 16 * 1024 * 1024
 BUSY = ("llamacpp:requests_processing", "llamacpp:requests_deferred", "vllm:num_requests_running")
-
-Sample = tuple[str, str, str, float]  # source, name, labels, value
-
-
-class Seldom:
-    """Says when something costly may be done again: once a second, or less often where it costs more.
-
-    On a host with thousands of processes, or a server with much memory, looking takes many milliseconds.
-    """
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    @property
-    def due(self) -> bool:
-        return time.monotonic() >= self._next
-
-    def did(self, since: float) -> None:
-        now = time.monotonic()
-        self._next = max(since + SECOND_S, now + (now - since) / SEARCH_SHARE)
-
-
-class Tree:
-    """The server: processes and their descendants."""
-
-    def __init__(self, pids: Iterable[int]) -> None:
-        self._pids = tuple(pids)
-        self._members: dict[int, psutil.Process] = {}
-        self._cpu_s: dict[int, float] = {}  # of those that are gone, too
-        self._search, self._pss = Seldom(), Seldom()
-
-    def sample(self) -> Iterator[Sample]:
-        """Yields what all members use together; nothing when there are none."""
-        if self._search.due:
-            self._find()
-        rss = vms = threads = 0
-        for process in tuple(self._members.values()):
-            try:
-                with process.oneshot():
-                    cpu, memory = process.cpu_times(), process.memory_info()
-                    threads += process.num_threads()
-            except psutil.Error:
-                del self._members[process.pid]
-                continue
-            self._cpu_s[process.pid] = cpu.user + cpu.system
-            rss, vms = rss + memory.rss, vms + memory.vms
-        if not self._members:
-            return
-        yield "process", "cpu_seconds", "", sum(self._cpu_s.values())
-        yield "process", "rss_bytes", "", rss
-        yield "process", "vms_bytes", "", vms
-        yield "process", "threads", "", threads
-        if self._pss.due:
-            yield from self._whole_pss()
-
-    def _find(self) -> None:
-        since = time.monotonic()
-        for pid in self._pids:
-            try:
-                root = psutil.Process(pid)
-                family = [root, *root.children(recursive=True)]
-            except psutil.Error:
-                continue
-            for process in family:
-                self._members.setdefault(process.pid, process)
-        self._search.did(since)
-
-    def _whole_pss(self) -> Iterator[Sample]:
-        """Yields the memory of all members, shared pages once; nothing where one cannot be told."""
-        since = time.monotonic()
-        try:
-            pss = sum(process.memory_full_info().pss for process in self._members.values())
-        except (psutil.Error, AttributeError):  # not ours to look into, or not Linux
-            return
-        finally:
-            self._pss.did(since)
-        yield "process", "pss_bytes", "", pss
-
-
-class Client:
-    """The load generator: the processes that have no children of their own, this one included."""
-
-    def __init__(self, pids: Iterable[int]) -> None:
-        self._processes = [process for pid in pids if (process := _process(pid)) is not None]
-        self._cpu_s: dict[int, float] = {}
-
-    def sample(self) -> Iterator[Sample]:
-        """Yields what all processes use together; one that is gone keeps the CPU time it had."""
-        rss = 0
-        for process in self._processes:
-            try:
-                with process.oneshot():
-                    cpu, memory = process.cpu_times(), process.memory_info()
-            except psutil.Error:
-                continue
-            self._cpu_s[process.pid] = cpu.user + cpu.system
-            rss += memory.rss
-        yield "client", "cpu_seconds", "", sum(self._cpu_s.values())
-        yield "client", "rss_bytes", "", rss
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.Error:
-        return None
-
-
-def host() -> Iterator[Sample]:
-    """Yields the host's own figures; busy time includes what a hypervisor stole."""
-    times = psutil.cpu_times()
-    idle = times.idle + getattr(times, "iowait", 0.0)
-    guest = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # also counted in user and nice
-    yield "host", "cpu_busy_seconds", "", sum(times) - idle - guest
-    yield "host", "memory_available_bytes", "", psutil.virtual_memory().available
-    yield "host", "load1", "", os.getloadavg()[0]
 
 
 def parse_metrics(text: str) -> list[Sample]:
@@ -245,14 +127,14 @@ class Journal:
 
 def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     """Samples on a fixed grid until stdin ends; a late sample does not shift those after it."""
-    parent = os.getppid()
+    parent = Parent()
     server, client = Tree(options["server_pids"]), Client([*options["client_pids"], os.getpid()])
     scraper = Scraper(options, journal.store)
     scraper.scrape()
     scraper.start()
     _say("ready")
     start, tick, flushed = time.monotonic(), 0, 0.0
-    while not _stdin_ended(max(start + tick * PERIOD_S - time.monotonic(), 0)):
+    while not parent.is_silent(max(start + tick * PERIOD_S - time.monotonic(), 0)):
         journal.store([*server.sample(), *client.sample(), *host()])
         now = time.monotonic()
         if now - flushed >= SECOND_S:
@@ -260,13 +142,9 @@ def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
             flushed = now
         tick = max(tick + 1, int((now - start) / PERIOD_S))
     scraper.stop()
-    if not orphaned(parent):
+    if parent.asked_to_stop:
         scraper.scrape_when_idle()
     scraper.close()
-
-
-def _stdin_ended(seconds: float) -> bool:
-    return bool(select.select([sys.stdin], [], [], seconds)[0]) and not os.read(sys.stdin.fileno(), 4096)
 
 
 def _headers(options: dict[str, Any]) -> dict[str, str]:
