@@ -1,8 +1,8 @@
 """Tables of the records: whole or not there, exact, and refused by name when they are damaged."""
 
-import multiprocessing
-import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,20 +57,23 @@ def test_a_table_has_no_name_before_it_is_whole(tmp_path: Path) -> None:
     assert [path] == list(tmp_path.iterdir())
 
 
-def write_and_die(path: Path) -> None:
-    writer = tables.TableWriter(path, CLOCK)
-    for number in range(tables.BATCH_ROWS + 1):
-        writer.add((number, 0, 0))
-    os.kill(os.getpid(), signal.SIGKILL)
+DYING = """
+import os, signal, sys
+from pathlib import Path
+from hxbench.records import tables
+from hxbench.records.schemas import CLOCK
+writer = tables.TableWriter(Path(sys.argv[1]), CLOCK)
+for number in range(tables.BATCH_ROWS + 1):
+    writer.add((number, 0, 0))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_killed_writer_leaves_an_earlier_table_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "clock.parquet"
     tables.write(path, CLOCK, [(7, 0, 0)])
-    dying = multiprocessing.get_context("spawn").Process(target=write_and_die, args=(path,))
-    dying.start()
-    dying.join(20)
-    assert -signal.SIGKILL == dying.exitcode
+    done = subprocess.run([sys.executable, "-c", DYING, str(path)], check=False)
+    assert -signal.SIGKILL == done.returncode
     assert [7] == tables.read(path, CLOCK)["monotonic_ns"].tolist()
     tables.write(path, CLOCK, [(8, 0, 0)])
     assert [8] == tables.read(path, CLOCK)["monotonic_ns"].tolist()
