@@ -165,6 +165,8 @@ class Server:
                         return
         except (OSError, ValueError):
             return
+        finally:
+            connection.close()
 
     def _script(self, request: Request) -> Script:
         if "chat" in request.path:
