@@ -84,7 +84,8 @@ class Recording:
                 ) from error
             finally:
                 self._show.close()
-        run_directory.point_latest(self._dir)
+        if self._wanted_dir is None:  # beside a folder of the user's own `latest` has no business
+            run_directory.point_latest(self._dir)
         self._raise_if_broken(ending)
         return self._dir
 

@@ -1,6 +1,7 @@
 """The order of things: record, judge, render; and the object that a notebook holds in its hand."""
 
 import os
+import shutil
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ def _recover(run_dir: Path) -> None:
         if not (run_dir / "records" / "requests.parquet").exists():
             secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
             decoder.finish(run_dir, hash_text=profile.keep.text != "none", secrets=secrets)
+    if profile.keep.text != "full":
+        shutil.rmtree(run_dir / "journal")
 
 
 def run(

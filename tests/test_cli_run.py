@@ -66,6 +66,7 @@ def test_run_records_and_the_rest_follows_from_the_folder_alone(
     assert cli.run_command(["judge", "a run"]) in (0, 3)
     assert cli.run_command(["render", "a run"]) in (0, 3)
     assert (workplace / "a run" / "certificate.html").exists()
+    assert not (workplace / "latest").is_symlink()
     requests = pd.read_parquet("a run/records/requests.parquet")
     assert 200 == (requests["outcome"] == "ok").sum()
 

@@ -137,6 +137,7 @@ def test_show_says_that_a_killed_run_is_not_whole(tmp_path: Path, good: Server) 
     )
     assert 0 == shown.returncode, shown.stderr
     assert "INCOMPLETE" in shown.stdout
+    assert not (tmp_path / "run" / "journal").exists()  # it holds the answers' text
     assert "killed" in shown.stdout
     facts = hx.open(tmp_path / "run").records.facts
     assert (None, 1) == (facts["finished_utc"], len(facts["schedule_sha256"]))
