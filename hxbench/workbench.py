@@ -1,6 +1,8 @@
 """The order of things: record, judge, render; and the object that a notebook holds in its hand."""
 
 import os
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,13 @@ from hxbench.judge import certificate as certificates
 from hxbench.judge import gates, metrics
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
-from hxbench.record import decoder, lock, preflight, sampler
+from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
 from hxbench.render import publish, run_view
 from hxbench.render.progress import View, view
+from hxbench.servers import reference
 
 
 class Run:
@@ -168,6 +171,23 @@ def certify(
     resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
     return render(run(resolved, **more).path)
+
+
+def calibrate(
+    experiments: Sequence[calibration.Experiment] = calibration.FULL, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Returns how far this machine's instrument lies from the truth, and how much load it can put on.
+
+    Raises:
+        BusyError: a run measures on this machine.
+        IncompleteError: the load worker ended early.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="hxbench-") as folder,
+        lock.measuring(Path(folder)),
+        supervisor.stop_signals() as asked,
+    ):
+        return calibration.calibrate(experiments, reference.serving, Path(folder), asked, say)
 
 
 def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:
