@@ -118,12 +118,14 @@ def run(
     *,
     show: View | None = None,
     yes: bool = False,
+    calibrated: bool = False,
     **overrides: Any,
 ) -> Run:
     """Measures by the profile, or opens `run_dir` when it holds finished records.
 
     `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`. `yes` agrees to more
-    than 10 000 output tokens from a server that is not on this machine.
+    than 10 000 output tokens from a server that is not on this machine. `calibrated` also records the
+    instrument's own error, before the load and beside it, as `certify` does.
 
     Raises:
         InputError: the profile or the target is not as it should be; nothing was left behind.
@@ -136,7 +138,8 @@ def run(
     resolved = (
         profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
     )
-    return Run(Recording(resolved, Path(run_dir) if run_dir else None, show or view(), yes=yes).record())
+    folder = Path(run_dir) if run_dir else None
+    return Run(Recording(resolved, folder, show or view(), yes=yes, calibrated=calibrated).record())
 
 
 def judge(path: str | Path) -> Run:
@@ -170,7 +173,7 @@ def certify(
     """
     resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
-    return render(run(resolved, **more).path)
+    return render(run(resolved, calibrated=True, **more).path)
 
 
 def calibrate(

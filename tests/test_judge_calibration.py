@@ -50,6 +50,14 @@ def test_only_measured_requests_that_the_server_knows_count(changed: dict[str, s
     assert 0 == found["arrival_n"]
 
 
+def test_without_a_read_there_is_no_error() -> None:
+    found = errors(client()._replace(reads=client().reads.iloc[:0]), truth())
+    assert (0, None, 0, None) == tuple(
+        found[name] for name in ("ttft_n", "ttft_p99_s", "itl_n", "itl_bias_s")
+    )
+    assert 1 == found["arrival_n"]
+
+
 def test_a_closed_loop_has_no_error_of_arrival() -> None:
     found = errors(client(due_ns=None), truth())
     assert (0, 1) == (found["arrival_n"], found["ttft_n"])

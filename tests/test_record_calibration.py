@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 
 import hxbench as hx
-from hxbench import cli
-from hxbench.errors import IncompleteError
+from hxbench import cli, workbench
+from hxbench.errors import IncompleteError, TargetError
 from hxbench.plan.layers import resolve
 from hxbench.record import calibration
 from hxbench.record.calibration import Experiment, calibrate
@@ -20,6 +21,8 @@ from hxbench.records.departures import Arrival, read
 from hxbench.render import calibration_table
 from hxbench.servers.reference import serving
 from hxbench.stats.quantiles import nearest_rank
+from tests import servers
+from tests.servers import Behaviour, Server
 
 # Far above what is measured (0.05 ms on two idle cores), far below what a benign load generator shows.
 GENEROUS_S = 0.02
@@ -164,3 +167,63 @@ def test_serve_starts_the_reference_server_until_it_is_stopped(workplace: Path) 
 def test_a_pace_without_the_reference_server_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == cli.run_command(["serve", "--stall-for", "1s"])
     assert "hxbench: --stall-for: only with --mode reference\n" == capsys.readouterr().err
+
+
+def test_before_a_run_the_best_of_three_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = {"ttft_p99_s": 0.5}
+    errors = iter([0.3, 0.002, 0.004])
+    monkeypatch.setattr(
+        calibration, "calibrate", lambda *_: {"experiments": [row | {"ttft_p99_s": next(errors)}]}
+    )
+    assert {"ttft_p99_s": 0.002, "attempts": 3} == calibration.before(serving, tmp_path, StopRequest())
+
+
+def test_a_calibration_that_does_not_come_to_its_end_says_why(
+    tmp_path: Path, short: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "END_S", 0.0)
+    found = calibration.before(serving, tmp_path, StopRequest())
+    assert {"error": "the load worker did not come to its end"} == found
+
+
+def test_a_slow_stream_beside_a_load_tells_its_error(tmp_path: Path) -> None:
+    found: list[dict[str, Any]] = []
+    with calibration.beside(serving, tmp_path / "t1", found):
+        time.sleep(2.2)
+    (row,) = found
+    assert (2, "one slow stream") == (row["ttft_n"], row["name"])
+    assert 30 == row["itl_n"]
+    assert abs(row["itl_bias_s"]) < GENEROUS_S / 10
+
+
+def test_a_slow_stream_that_cannot_start_leaves_the_load_alone(tmp_path: Path) -> None:
+    found: list[dict[str, Any]] = []
+    with calibration.beside(serving, tmp_path / "first", found):
+        pass
+    assert ["error"] == list(found[0]) or 0 == found[0]["ttft_n"]
+
+    def refused(pace: Any, log: Path) -> Any:
+        raise TargetError("reference server: did not start")
+
+    with calibration.beside(refused, tmp_path / "second", found):
+        pass
+    assert {"error": "reference server: did not start"} == found[1]
+
+
+def test_a_certification_is_calibrated_and_says_so(tmp_path: Path, short: None) -> None:
+    with Server(Behaviour(chat=servers.conforming)) as server:
+        given = {
+            "target.server": server.url, "target.model": "m", "workload.output_tokens": 4, "load.users": 2,
+            "load.warmup": "0 s", "load.requests": 60, "objectives.ttft.p50": "5 s",
+        }  # fmt: skip
+        resolved = resolve(None, overrides={key: (value, "test") for key, value in given.items()})
+        run = workbench.certify(resolved, run_dir=tmp_path / "run", undecided_ok=True)
+    stored = json.loads((run.path / "records" / "calibration.json").read_text())
+    assert "streams" == stored["before"]["name"]
+    assert 1 == len(stored["beside"])
+    assert stored == run.certificate["calibration"]
+    assert {"calibration_ttft_p99", "calibration_beside"} <= {
+        each["id"] for each in run.certificate["ledger"]
+    }
+    assert not (run.path / "journal-probe").exists()
+    assert "How far the instrument lies from the truth" in (run.path / "certificate.html").read_text()

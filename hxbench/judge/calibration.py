@@ -8,6 +8,8 @@ import pandas as pd
 from hxbench.judge.requests import NANOSECONDS
 from hxbench.stats.quantiles import nearest_rank
 
+_JOINED = ["request_id", "index", "received_ns", "dispatched_ns", "arrived_ns", "before_ns"]
+LIMIT_S = 0.001  # our own, and round: what a latency of some ten ms can bear
 FULL_CORE = 0.85  # of a core; the rest is what a busy process waits for sockets and its peer
 
 
@@ -57,6 +59,8 @@ def _joined(requests: pd.DataFrame, reads: pd.DataFrame, departures: pd.DataFram
 
     Both are found by how many tokens had come, or left, by then; a read that ended within a write has none.
     """
+    if requests.empty or reads.empty:
+        return pd.DataFrame(columns=_JOINED, dtype="float64")
     left = departures[departures["tokens"] > 0].assign(
         so_far=lambda frame: frame.groupby("number")["tokens"].cumsum()
     )

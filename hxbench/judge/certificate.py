@@ -56,6 +56,7 @@ def build(records: Records) -> dict[str, Any]:
         "summary": summarised(measured),
         "measurement": _measurement(measured),
         "declarations": _declarations(records),
+        "calibration": dict(records.calibration),
         "notes": _notes(records),
     }
 
