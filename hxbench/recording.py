@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
 from hxbench.plan.layers import Resolved
+from hxbench.plan.profile import EMBEDDED, REFERENCE
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
 from hxbench.record import calibration, decoder, facts, lock, preflight, sampler
@@ -32,6 +33,7 @@ from hxbench.records.run_directory import write_json
 from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
+from hxbench.servers.pacing import Pace
 
 PROBE = "journal-probe"  # of the calibration: apart from the measured load
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
@@ -110,7 +112,7 @@ class Recording:
             )
 
     def _find_model(self) -> Path | None:
-        if self._profile.target.server != "embedded":
+        if self._profile.target.server != EMBEDDED:
             return None
         return model_file(self._profile.target.model, self._show.say)
 
@@ -191,6 +193,13 @@ class Recording:
     @contextmanager
     def _serve(self) -> Iterator[Served]:
         target = self._profile.target
+        if target.server == REFERENCE:
+            mock = reference.start(Pace(), model=target.model)
+            try:
+                yield Served(mock.url, (mock.pid,))
+            finally:
+                mock.stop()
+            return
         if self._model is None:
             yield Served(str(target.server), ())
             return
@@ -225,7 +234,7 @@ class Recording:
             **facts.of_software(),
             "host": facts.of_host(),
             "server": {
-                "kind": "embedded" if self._model else "url",
+                "kind": target.server if target.server in (EMBEDDED, REFERENCE) else "url",
                 "url": None if self._model else target.server,
                 "build": facts.of_embedded() if self._model else preflight.build(self._exchanges),
             },

@@ -227,3 +227,21 @@ def test_a_certification_is_calibrated_and_says_so(tmp_path: Path, short: None) 
     }
     assert not (run.path / "journal-probe").exists()
     assert "How far the instrument lies from the truth" in (run.path / "certificate.html").read_text()
+
+
+def test_the_reference_server_as_target_certifies_the_workbench_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mock.yaml").write_text(
+        "schema: 1\nname: mock\ntarget: {server: reference, model: anything}\nworkload: {output_tokens: 2}\n"
+        "load: {users: 4, warmup: 0 s, requests: 60}\nobjectives: {ttft: {p50: 5 s}}\n"
+    )
+    assert 0 == cli.run_command(["run", "mock.yaml", "--out", "mocked"])
+    assert 3 == cli.run_command(["judge", "mocked"])
+    certificate = json.loads((tmp_path / "mocked" / "certificate.json").read_text())
+    reason = "Measured against the reference server, which certifies the workbench, not a target."
+    assert ("CONDITIONAL", reason) == (certificate["status"], certificate["status_reason"])
+    assert "PASS" == certificate["verdicts"][0]["verdict"]
+    assert "reference" == certificate["target"]["server"]
+    facts = json.loads((tmp_path / "mocked" / "facts.json").read_text())
+    assert "reference" == facts["server"]["kind"]

@@ -60,8 +60,8 @@ def error(status: int, message: str) -> bytes:
     return whole(status, json.dumps({"error": {"message": message, "type": "reference", "code": status}}))
 
 
-def models() -> bytes:
-    listed = {"id": MODEL, "object": "model", "created": 0, "owned_by": "hxbench"}
+def models(name: str) -> bytes:
+    listed = {"id": name, "object": "model", "created": 0, "owned_by": "hxbench"}
     return whole(200, json.dumps({"object": "list", "data": [listed]}))
 
 

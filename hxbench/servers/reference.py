@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from hxbench import units
 from hxbench.errors import InputError, TargetError
@@ -43,7 +43,8 @@ _METRICS = (
 class Server:
     """The state that all connections share."""
 
-    def __init__(self, pace: Pace, log: Path | None, port: int) -> None:
+    def __init__(self, pace: Pace, log: Path | None, port: int, model: str) -> None:
+        self.model = model
         self.loop, self.pace, self.pacer = Loop(), pace, Pacer(pace)
         self.log = Log(log or Path(os.devnull))
         self.counts = dict.fromkeys((name for name, _, _ in _METRICS), 0)
@@ -156,7 +157,7 @@ class Caller:
             case "/health":
                 return answers.whole(200, '{"status":"ok"}')
             case "/v1/models":
-                return answers.models()
+                return answers.models(self._server.model)
             case "/metrics":
                 return answers.whole(200, self._server.metrics(), "text/plain; version=0.0.4")
         return answers.error(404, f"{path}: not served")
@@ -300,14 +301,14 @@ class ReferenceServer:
         self._child.stop()
 
 
-def start(pace: Pace, log: Path | None = None, port: int = 0, errors: IO[bytes] | int = 2) -> ReferenceServer:
-    """Returns a reference server that listens; `log` is where it notes what left when.
+def start(pace: Pace, log: Path | None = None, port: int = 0, model: str = answers.MODEL) -> ReferenceServer:
+    """Returns a reference server that listens and lists `model`; `log` is where it notes what left when.
 
     Raises:
         TargetError: it did not start.
     """
-    options = {"pace": asdict(pace), "log": str(log) if log else None, "port": port}
-    child = Child("hxbench.servers.reference", [json.dumps(options)], errors)
+    options = {"pace": asdict(pace), "log": str(log) if log else None, "port": port, "model": model}
+    child = Child("hxbench.servers.reference", [json.dumps(options)], 2)
     said = child.event(READY_S)
     if said is None or said["event"] != "ready":
         child.stop()
@@ -337,7 +338,7 @@ def main() -> int:
     options = json.loads(sys.argv[1])
     log = Path(options["log"]) if options["log"] else None
     try:
-        server = Server(Pace(**options["pace"]), log, options["port"])
+        server = Server(Pace(**options["pace"]), log, options["port"], options["model"])
     except OSError as error:
         _say(event="failed", reason=error.strerror or str(error))
         return 1
