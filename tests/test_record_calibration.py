@@ -79,6 +79,7 @@ def test_a_capacity_says_how_much_and_what_limits_it(found: dict[str, Any]) -> N
     fastest = found["fastest"]
     assert 100 < fastest["tokens_per_s"]
     assert fastest["limited_by"].startswith(("the ", "other "))
+    assert found["streams"]["limited_by"] is None
 
 
 def test_a_notebook_cell_that_spins_does_not_move_the_stamps(tmp_path: Path) -> None:

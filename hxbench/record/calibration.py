@@ -177,7 +177,7 @@ def _one(experiment: Experiment, serve: Serve, folder: Path, asked: StopRequest)
         **judged.errors(client, truth),
         **judged.rates(client),
         **used,
-        "limited_by": judged.limited_by(**used),
+        "limited_by": judged.limited_by(**used) if experiment.measures in ("tokens", "requests") else None,
     }
 
 
