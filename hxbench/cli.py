@@ -176,32 +176,86 @@ def model(model: str) -> int:
     return 0
 
 
+# Flag, what it does: the pace of `serve --mode reference`.
+_PACE_FLAGS = (
+    ("--ttft", "Time to the first token; 50 ms."),
+    ("--itl", "Time between two writes; 10 ms."),
+    ("--tokens", "Tokens of each answer; what the request allows."),
+    ("--jitter", "Sigma of a log-normal factor of mean 1 on both times; 0."),
+    ("--burst", "Tokens a write; 1."),
+    ("--errors", "Share of requests answered with HTTP 500; 0 %."),
+    ("--stall-for", "Length of the stall; 0 s."),
+    ("--stall-at", "When everything stalls, counted from the first request."),
+    ("--stall-token", "Tokens after which each stream stalls."),
+)
+
+
+def _pace_flags(command: Command) -> Command:
+    for flag, text in reversed(_PACE_FLAGS):
+        command = click.option(flag, help=f"Reference: {text}")(command)
+    return command
+
+
 @cli.command()
 @click.argument("profile", default="smollm2-135m")
+@click.option("--mode", type=click.Choice(["embedded", "reference"]), default="embedded", show_default=True)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, help="Port on 127.0.0.1; by default a free one."
 )
 @click.option(
     "--log", type=click.Path(path_type=Path), default=Path(os.devnull), help="File for the server's own log."
 )
-def serve(profile: str, port: int, log: Path) -> int:
-    """Start the embedded server of PROFILE in the foreground, until Ctrl-C."""
-    from hxbench.plan.layers import resolve
-    from hxbench.record.supervisor import stop_signals
-    from hxbench.servers import embedded
-    from hxbench.servers.model import model_file
+@_pace_flags
+@click.option("--service", type=click.Choice(["fixed", "mm1"]), help="Reference: mm1 queues for one server.")
+@click.option("--seed", type=int, help="Reference: seed of jitter, errors and service times; 1.")
+def serve(profile: str, mode: str, port: int, log: Path, **flags: Any) -> int:
+    """Start a server in the foreground, until Ctrl-C: the embedded one of PROFILE, or the reference server.
 
-    target = resolve(profile, environ=os.environ).profile.target
-    path = model_file(target.model, lambda text: click.echo(text, err=True))
+    The reference server streams tokens that mean nothing, exactly on time; its log says when each left.
+    """
+    from hxbench.record.supervisor import stop_signals
+    from hxbench.servers import reference
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    if mode == "embedded" and given:
+        raise InputError(f"--{next(iter(given)).replace('_', '-')}: only with --mode reference")
     with stop_signals() as asked:
-        server = embedded.start(path, target.model, target.embedded, log, port)
+        if mode == "embedded":
+            server, model = _embedded(profile, log, port)
+        else:
+            server, model = reference.start(reference.pace(given), log, port), "reference"
         try:
-            click.echo(f"{server.url}  model {target.model}  process {server.pid}  (Ctrl-C ends it)")
+            click.echo(f"{server.url}  model {model}  process {server.pid}  (Ctrl-C ends it)")
             while asked.signal is None and server.alive:
                 time.sleep(0.2)
         finally:
             server.stop()
     return 0 if asked.signal else 4
+
+
+def _embedded(profile: str, log: Path, port: int) -> tuple[Any, str]:
+    from hxbench.plan.layers import resolve
+    from hxbench.servers import embedded
+    from hxbench.servers.model import model_file
+
+    target = resolve(profile, environ=os.environ).profile.target
+    path = model_file(target.model, lambda text: click.echo(text, err=True))
+    return embedded.start(path, target.model, target.embedded, log, port), target.model
+
+
+@cli.command()
+@click.option("--short", is_flag=True, help="Two seconds, as before each certification.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def calibrate(short: bool, as_json: bool) -> int:
+    """Hold the instrument against a server that knows the truth, and find where this machine's limit lies."""
+    from hxbench import workbench
+    from hxbench.record import calibration
+    from hxbench.render import calibration_table
+
+    experiments = calibration.SHORT if short else calibration.FULL
+    found = workbench.calibrate(experiments, lambda text: click.echo(text, err=True))
+    click.echo(json.dumps(found, indent=1) if as_json else calibration_table.as_text(found))
+    return 0
 
 
 @cli.command()

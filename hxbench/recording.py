@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
 from hxbench.plan.layers import Resolved
+from hxbench.plan.profile import EMBEDDED, REFERENCE
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
-from hxbench.record import decoder, facts, lock, preflight, sampler
+from hxbench.record import calibration, decoder, facts, lock, preflight, sampler
 from hxbench.record.children import Child
 from hxbench.record.supervisor import (
     DECODER_END_S,
@@ -30,9 +31,11 @@ from hxbench.record.supervisor import (
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
 from hxbench.render.progress import View
-from hxbench.servers import embedded
+from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
+from hxbench.servers.pacing import Pace
 
+PROBE = "journal-probe"  # of the calibration: apart from the measured load
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
 
 
@@ -51,9 +54,19 @@ def _is_loopback(host: str) -> bool:
 class Recording:
     """One run being recorded."""
 
-    def __init__(self, resolved: Resolved, run_dir: Path | None, show: View, *, yes: bool = False) -> None:
+    def __init__(
+        self,
+        resolved: Resolved,
+        run_dir: Path | None,
+        show: View,
+        *,
+        yes: bool = False,
+        calibrated: bool = False,
+    ) -> None:
         self._resolved, self._profile, self._show = resolved, resolved.profile, show
-        self._wanted_dir, self._yes = run_dir, yes
+        self._wanted_dir, self._yes, self._calibrated = run_dir, yes, calibrated
+        self._before: dict[str, Any] = {}
+        self._beside: list[dict[str, Any]] = []
         self._started = datetime.now(UTC)
         self._exchanges: list[dict[str, Any]] = []
         self._schedule: list[tuple[Any, ...]] = []
@@ -100,7 +113,7 @@ class Recording:
             )
 
     def _find_model(self) -> Path | None:
-        if self._profile.target.server != "embedded":
+        if self._profile.target.server != EMBEDDED:
             return None
         return model_file(self._profile.target.model, self._show.say)
 
@@ -111,7 +124,7 @@ class Recording:
 
     def _remove(self) -> None:
         """Takes back the folder of a run that never began; a folder the user made stays."""
-        for name in ("records", "journal"):
+        for name in ("records", "journal", PROBE):
             shutil.rmtree(self._dir / name, ignore_errors=True)
         for name in ("profile.yaml", "server.log", "log.txt"):
             (self._dir / name).unlink(missing_ok=True)
@@ -153,9 +166,10 @@ class Recording:
                 asked.raise_if_asked()
                 self._measuring = True
                 recording = Trial(self._profile, served, self._dir, trial, log)
-                self._schedule = recording.record(
-                    planned, self._schedule, child, asked, self._show.update, self._note_schedule
-                )
+                with self._calibrating(trial, asked):
+                    self._schedule = recording.record(
+                        planned, self._schedule, child, asked, self._show.update, self._note_schedule
+                    )
                 if trial == len(self._plans) and self._profile.checks:
                     preflight.functional_checks(client, self._profile, self._questions)
             finally:
@@ -169,8 +183,28 @@ class Recording:
         write_json(self._dir / "facts.json", self._facts(finished=None))
 
     @contextmanager
+    def _calibrating(self, trial: int, asked: StopRequest) -> Iterator[None]:
+        """Holds the instrument against the reference server: before the first trial, and beside each."""
+        if not self._calibrated:
+            yield
+            return
+        folder = self._dir / PROBE
+        if trial == 1:
+            self._show.say("calibrating the instrument")
+            self._before = calibration.before(reference.serving, folder, asked)
+        with calibration.beside(reference.serving, folder / f"t{trial}", self._beside):
+            yield
+
+    @contextmanager
     def _serve(self) -> Iterator[Served]:
         target = self._profile.target
+        if target.server == REFERENCE:
+            mock = reference.start(Pace(), model=target.model)
+            try:
+                yield Served(mock.url, (mock.pid,))
+            finally:
+                mock.stop()
+            return
         if self._model is None:
             yield Served(str(target.server), ())
             return
@@ -186,6 +220,9 @@ class Recording:
         if not run_directory.is_recorded(self._dir) and (records / "schedule.parquet").exists():
             secrets = preflight.secrets(self._profile)
             decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=secrets)
+        if self._before:
+            write_json(records / "calibration.json", {"before": self._before, "beside": self._beside})
+        shutil.rmtree(self._dir / PROBE, ignore_errors=True)
         write_json(records / "exchanges.json", self._exchanges)
         write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
         write_json(records / "ending.json", ending)
@@ -202,7 +239,7 @@ class Recording:
             **facts.of_software(),
             "host": facts.of_host(),
             "server": {
-                "kind": "embedded" if self._model else "url",
+                "kind": target.server if target.server in (EMBEDDED, REFERENCE) else "url",
                 "url": None if self._model else target.server,
                 "build": facts.of_embedded() if self._model else preflight.build(self._exchanges),
             },

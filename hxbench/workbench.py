@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ from hxbench.judge import certificate as certificates
 from hxbench.judge import gates, metrics
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
-from hxbench.record import decoder, lock, preflight, sampler
+from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
 from hxbench.render import publish, run_view
 from hxbench.render.progress import View, view
+from hxbench.servers import reference
 
 
 class Run:
@@ -118,12 +121,14 @@ def run(
     *,
     show: View | None = None,
     yes: bool = False,
+    calibrated: bool = False,
     **overrides: Any,
 ) -> Run:
     """Measures by the profile, or opens `run_dir` when it holds finished records.
 
     `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`. `yes` agrees to more
-    than 10 000 output tokens from a server that is not on this machine.
+    than 10 000 output tokens from a server that is not on this machine. `calibrated` also records the
+    instrument's own error, before the load and beside it, as `certify` does.
 
     Raises:
         InputError: the profile or the target is not as it should be; nothing was left behind.
@@ -136,7 +141,8 @@ def run(
     resolved = (
         profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
     )
-    return Run(Recording(resolved, Path(run_dir) if run_dir else None, show or view(), yes=yes).record())
+    folder = Path(run_dir) if run_dir else None
+    return Run(Recording(resolved, folder, show or view(), yes=yes, calibrated=calibrated).record())
 
 
 def judge(path: str | Path) -> Run:
@@ -170,7 +176,24 @@ def certify(
     """
     resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
-    return render(run(resolved, **more).path)
+    return render(run(resolved, calibrated=True, **more).path)
+
+
+def calibrate(
+    experiments: Sequence[calibration.Experiment] = calibration.FULL, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Returns how far this machine's instrument lies from the truth, and how much load it can put on.
+
+    Raises:
+        BusyError: a run measures on this machine.
+        IncompleteError: the load worker ended early.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="hxbench-") as folder,
+        lock.measuring(Path(folder)),
+        supervisor.stop_signals() as asked,
+    ):
+        return calibration.calibrate(experiments, reference.serving, Path(folder), asked, say)
 
 
 def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:

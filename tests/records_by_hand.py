@@ -82,6 +82,7 @@ def records(
         exchanges=exchanges(resolved.profile.target.model),
         ending={"state": "complete", "reason": None},
         facts=facts(resolved.profile.target.model),
+        calibration=calibration(),
         **tables,
     )
 
@@ -267,6 +268,16 @@ def exchanges(model: str) -> list[dict[str, Any]]:
         exchange("above_context", 400, refused, method="POST"),
         exchange("health_after", body={"status": "ok"}, path="/health"),
     ]
+
+
+def calibration() -> dict[str, Any]:
+    """Returns what a good instrument shows on the reference server."""
+    errors = {"ttft_n": 200, "ttft_bias_s": 1e-5, "ttft_p99_s": 5e-5}
+    errors |= {"itl_n": 1400, "itl_bias_s": 0.0, "itl_p99_s": 4e-6}
+    return {
+        "before": {"name": "16 streams", "attempts": 1, **errors},
+        "beside": [{"name": "one slow stream", **errors}],
+    }
 
 
 def facts(model: str) -> dict[str, Any]:

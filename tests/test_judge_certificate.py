@@ -118,7 +118,7 @@ def test_a_fail_goes_before_what_is_undecided() -> None:
 def test_cases_that_the_profile_does_not_choose_are_not_run() -> None:
     made = build(checked=False)
     assert ("CONDITIONAL", 41.7) == (made["status"], made["score"])
-    assert "not run: TC-L1-COMP-SMOLLM2-001, TC-L1-COMP-SMOLLM2-002" in made["status_reason"]
+    assert "not run: TC-L1-COMP-SMOLLM2-001 and 6 more" in made["status_reason"]
     assert ("NOT RUN", [], "not among the profile's checks (none)") == tuple(
         row(made, "001")[key] for key in ("verdict", "evidence", "reason")
     )

@@ -279,7 +279,9 @@ def test_a_run_without_requests_has_a_ledger_of_unknowns() -> None:
     empty = {
         name: getattr(run, name).iloc[:0] for name in ("schedule", "requests", "reads", "series", "phases")
     }
-    assert {"unknown"} == {each.state for each in threats.entries(Measured(replace(run, **empty)))}
+    assert {"unknown"} == {
+        each.state for each in threats.entries(Measured(replace(run, calibration={}, **empty)))
+    }
 
 
 def threat(direction: Any, kind: Any = "server", **more: Any) -> Threat:
@@ -349,3 +351,39 @@ def test_an_entry_as_json_has_the_agreed_keys() -> None:
         "direction": "both", "kind": "server", "state": "broken", "required": False, "detail": "so",
         "touches": ["ttft"],
     } == shown  # fmt: skip
+
+
+@pytest.mark.parametrize(("error_s", "state"), [(0.001, "ok"), (0.0011, "broken")])
+def test_the_error_before_the_load(error_s: float, state: str) -> None:
+    run = records()
+    before = {**run.calibration["before"], "ttft_p99_s": error_s, "attempts": 3}
+    found = entry(replace(run, calibration={**run.calibration, "before": before}), "calibration_ttft_p99")
+    assert (state, error_s) == (found.state, found.value)
+    assert found.detail.endswith("(16 streams before the load, the best of 3)")
+
+
+@pytest.mark.parametrize(("error_s", "state"), [(0.001, "ok"), (0.0011, "broken")])
+def test_the_error_beside_the_load_is_that_of_the_worst_trial(error_s: float, state: str) -> None:
+    run = records()
+    (good,) = run.calibration["beside"]
+    beside = [good, {**good, "itl_p99_s": error_s}, good]
+    found = entry(replace(run, calibration={**run.calibration, "beside": beside}), "calibration_beside")
+    assert (state, error_s) == (found.state, found.value)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "before", "beside"),
+    [
+        ({}, "not calibrated: `hxbench certify` does it, `hxbench run` does not", "no stream was compared"),
+        ({"before": {"error": "why"}, "beside": [{"error": "it broke"}]}, "why", "it broke"),
+        ({"before": {"ttft_p99_s": None}, "beside": [{"itl_p99_s": None}]}, "no stream was", "no stream was"),
+    ],
+)
+def test_a_run_that_is_not_calibrated_has_an_unknown_error(
+    calibration: dict[str, Any], before: str, beside: str
+) -> None:
+    run = replace(records(), calibration=calibration)
+    found = [entry(run, name) for name in ("calibration_ttft_p99", "calibration_beside")]
+    assert ["unknown", "unknown"] == [each.state for each in found]
+    assert found[0].detail.startswith(before)
+    assert found[1].detail.startswith(beside)

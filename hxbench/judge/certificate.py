@@ -12,11 +12,12 @@ from hxbench.judge.summary import finite, summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
 from hxbench.plan.catalogue import Entry, level_1, select
 from hxbench.plan.objectives import LATENCIES
-from hxbench.plan.profile import Profile
+from hxbench.plan.profile import REFERENCE, Profile
 from hxbench.records.run_directory import Records
 
 SCHEMA = 1
 CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
+MOCK = "Measured against the reference server, which certifies the workbench, not a target."
 NOT_RUN = "NOT RUN"
 BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
 LISTED = 4
@@ -56,6 +57,7 @@ def build(records: Records) -> dict[str, Any]:
         "summary": summarised(measured),
         "measurement": _measurement(measured),
         "declarations": _declarations(records),
+        "calibration": dict(records.calibration),
         "notes": _notes(records),
     }
 
@@ -162,6 +164,8 @@ def status_of(
     failed = [each.id for each in verdicts if each.verdict == FAIL]
     if failed:
         return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
+    if records.profile.target.server == REFERENCE:
+        return CONDITIONAL, MOCK
     undecided = [each.id for each in verdicts if each.verdict == INCONCLUSIVE]
     not_run = [row["id"] for row in table if row["verdict"] == NOT_RUN]
     open_points = [f"undecided: {_listed(undecided)}"] * bool(undecided)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
+from hxbench.judge import calibration_threats as calibration
 from hxbench.judge import instrument_threats as instrument
 from hxbench.judge import token_threats as tokens
+from hxbench.judge.calibration import LIMIT_S
 from hxbench.judge.instrument_threats import Found
 from hxbench.judge.ledger import Entry, Threat
 from hxbench.judge.measured import Measured
@@ -31,6 +33,10 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "share", 0.01, "both", "instrument", ("itl",), starves=True), instrument.coalesced),
     (Threat("stamps", "stamps taken by the program",
             "share", 0.0, "harms", "instrument", LATENCIES, informs=True), instrument.user_stamps),
+    (Threat("calibration_ttft_p99", "the instrument's own error, before the load",
+            "s", LIMIT_S, "both", "instrument", LATENCIES, starves=True), calibration.before),
+    (Threat("calibration_beside", "the instrument's own error, beside the load",
+            "s", LIMIT_S, "both", "instrument", LATENCIES, starves=True), calibration.beside),
     (Threat("sampler_rate", "samples too far apart",
             "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),

@@ -14,6 +14,7 @@ from hxbench.plan import objectives
 from hxbench.plan.messages import shown
 
 EMBEDDED = "embedded"
+REFERENCE = "reference"
 _DAY = 86_400.0
 
 
@@ -88,8 +89,8 @@ UrlPath = Annotated[str, Text(r"/[!-~]{0,1000}", "a path that begins with /")]
 
 
 def _server(written: str) -> str:
-    """Returns `embedded` or a base address without a slash at its end."""
-    if written == EMBEDDED:
+    """Returns `embedded`, `reference` or a base address without a slash at its end."""
+    if written in (EMBEDDED, REFERENCE):
         return written
     try:
         parts = urlsplit(written)

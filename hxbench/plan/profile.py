@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hxbench.plan.fields import (
     EMBEDDED,
+    REFERENCE,
     Body,
     Component,
     Cores,
@@ -32,8 +33,8 @@ from hxbench.plan.fields import (
 )
 
 __all__ = [
-    "EMBEDDED", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile", "Ready",
-    "Target", "Workload", "json_schema", "known_keys", "takes_text",
+    "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile",
+    "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
 ]  # fmt: skip
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
@@ -75,7 +76,7 @@ class Embedded(_Section):
 
 class Target(_Section):
     server: Server | None = None
-    """embedded, or the base address of a server; null: to be given with --url."""
+    """embedded, reference (which tests the workbench), or a base address; null: to be given with --url."""
     protocol: Literal["openai-chat"] = "openai-chat"
     model: Line
     """The model's name in requests."""

@@ -7,6 +7,7 @@ import ssl
 import struct
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,6 +46,16 @@ def ask_for_stamps(asking: socket.socket) -> None:
     """
     if _LINUX:
         asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+
+
+def kernel_stamp(ancillary: Iterable[tuple[int, int, bytes]]) -> int:
+    """Returns the realtime ns at which the kernel received what came with this, 0 where it does not say."""
+    kernel = 0
+    for _, kind, stamp in ancillary:
+        if kind == _SO_TIMESTAMPNS:
+            seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+            kernel = seconds * 1_000_000_000 + nanoseconds
+    return kernel
 
 
 class Connection:
@@ -140,11 +151,7 @@ class Connection:
         except BlockingIOError:
             return Read(b"", time.monotonic_ns(), 0, 0, False)
         now = time.monotonic_ns()
-        kernel = 0
-        for _, kind, stamp in ancillary:
-            if kind == _SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-                kernel = seconds * 1_000_000_000 + nanoseconds
+        kernel = kernel_stamp(ancillary)
         self._bytes += len(data)
         segments = self._new_segments()
         closed = not data

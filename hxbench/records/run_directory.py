@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Records:
     exchanges: Sequence[Mapping[str, Any]]
     ending: Mapping[str, Any]
     facts: Mapping[str, Any]
+    calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
@@ -144,6 +145,7 @@ def open_records(run_dir: Path) -> Records:
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
         ending=_json(run_dir / "records" / "ending.json", missing=KILLED),
         facts=_json(run_dir / "facts.json", missing={}),
+        calibration=_json(run_dir / "records" / "calibration.json", missing={}),
         **frames,
     )
 

@@ -42,6 +42,7 @@ def page(
         trust=_trust(certificate["ledger"]),
         measurement=list(_pairs(certificate["measurement"])),
         declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
+        calibration=_calibration(certificate.get("calibration") or {}),
         details=_details(facts),
         pages=pages,
         policy=policy(),
@@ -127,6 +128,13 @@ def _trust(ledger: Sequence[Mapping[str, Any]]) -> str:
     if broken:
         text += f", {broken} did not and took away the verdicts they could have turned"
     return text + (f", {unknown} could not be measured." if unknown else ".")
+
+
+def _calibration(calibration: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
+    """Returns what the reference server showed of the instrument, one list an experiment."""
+    rows = [("Before the load", calibration.get("before", {}))]
+    rows += [("Beside the load", row) for row in calibration.get("beside", ())]
+    return [(title, list(_pairs(row))) for title, row in rows if row]
 
 
 def _details(facts: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
