@@ -18,6 +18,7 @@ from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
 from hxbench.render import publish, run_view
 from hxbench.render.progress import View, view
+from hxbench.wire.dialects import answers
 
 
 class Run:
@@ -106,7 +107,8 @@ def _recover(run_dir: Path) -> None:
             sampler.finish(run_dir)
         if not (run_dir / "records" / "requests.parquet").exists():
             secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
-            decoder.finish(run_dir, hash_text=profile.keep.text != "none", secrets=secrets)
+            answer = answers(profile.target.protocol, stream=profile.workload.stream)
+            decoder.finish(run_dir, answer, hash_text=profile.keep.text != "none", secrets=secrets)
 
 
 def run(
