@@ -265,6 +265,7 @@ def test_a_whole_run_is_judged(protocol: str, stream: bool) -> None:
     assert cli.run_command(["judge", "run"]) in (0, 3)
     certificate = json.loads(Path("run/certificate.json").read_text())
     assert protocol == certificate["target"]["protocol"]
+    assert stream != any("not streamed" in note for note in certificate["notes"])
     assert [] == [each["id"] for each in certificate["verdicts"] if each["verdict"] == "FAIL"]
     requests = pd.read_parquet("run/records/requests.parquet")
     assert {("ok", 4)} == set(zip(requests["outcome"], requests["output_tokens"], strict=True))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -36,7 +37,7 @@ class Usage(NamedTuple):
     cached_tokens: int | None
 
 
-class Answer:
+class Answer(ABC):
     """The answer to one request: `feed` takes each piece of its body, `end` says that it has ended.
 
     An answer that is not streamed can only be read when its JSON is complete: `end` then returns all of it
@@ -95,17 +96,17 @@ class Answer:
         characters = sum(len(text) for _, text in found)
         return Content(min(len(found), 1), characters, any(channel != "reasoning" for channel, _ in found))
 
+    @abstractmethod
     def usage(self) -> Usage:
         """Returns what the server stated of tokens."""
-        raise NotImplementedError
 
     def server_times_ns(self) -> tuple[int | None, int | None]:
         """Returns prefill and decode time by the server's own word, in nanoseconds."""
         return None, None
 
+    @abstractmethod
     def _read(self, event: Event) -> list[Piece]:
         """Takes one event, or the whole document as if it were one, and returns its non-empty texts."""
-        raise NotImplementedError
 
     def _document(self, event: Event) -> dict[str, Any] | None:
         """Returns the JSON object an event holds; of an error or anything else None, and it is noted."""
