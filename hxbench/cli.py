@@ -261,13 +261,14 @@ def calibrate(short: bool, as_json: bool) -> int:
 @cli.command()
 @click.argument("url")
 @click.option("--model", help="Model name; by default the first that is listed.")
+@click.option("--protocol", default="openai-chat", show_default=True, help="API dialect.")
 @click.option("--api-key-env", help="Name of the variable that holds the key.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
-def check(url: str, model: str | None, api_key_env: str | None, as_json: bool) -> int:
+def check(url: str, model: str | None, protocol: str, api_key_env: str | None, as_json: bool) -> int:
     """Ask URL for three seconds what it is: models, streaming, usage, tokenizer, caching, keep-alive."""
     from hxbench.record import survey
 
-    found = survey.survey(url, model, api_key_env)
+    found = survey.survey(url, model, api_key_env, protocol)
     click.echo(json.dumps(found, indent=1) if as_json else survey.as_text(found))
     return 0
 

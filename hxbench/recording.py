@@ -34,6 +34,7 @@ from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
 from hxbench.servers.pacing import Pace
+from hxbench.wire.dialects import answers
 
 PROBE = "journal-probe"  # of the calibration: apart from the measured load
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
@@ -80,6 +81,7 @@ class Recording:
         preflight.secret_names(profile)
         self._prompts = load_prompts(profile.workload.prompts)
         self._questions = load_prompts(profile.answers) if profile.answers else ()
+        preflight.require_sendable(profile, (*self._prompts, *self._questions))
         self._plans = [build(profile, self._prompts, trial) for trial in range(1, profile.load.trials + 1)]
         self._require_consent()
         self._model = self._find_model()
@@ -219,7 +221,10 @@ class Recording:
         sampler.finish(self._dir)
         if not run_directory.is_recorded(self._dir) and (records / "schedule.parquet").exists():
             secrets = preflight.secrets(self._profile)
-            decoder.finish(self._dir, hash_text=self._profile.keep.text != "none", secrets=secrets)
+            target, stream = self._profile.target, self._profile.workload.stream
+            hash_text = self._profile.keep.text != "none"
+            answer = answers(target.protocol, stream=stream)
+            decoder.finish(self._dir, answer, hash_text=hash_text, secrets=secrets)
         if self._before:
             write_json(records / "calibration.json", {"before": self._before, "beside": self._beside})
         shutil.rmtree(self._dir / PROBE, ignore_errors=True)

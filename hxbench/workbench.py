@@ -22,6 +22,7 @@ from hxbench.records.run_directory import Records, write_json
 from hxbench.render import publish, run_view
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
+from hxbench.wire.dialects import answers
 
 
 class Run:
@@ -110,7 +111,8 @@ def _recover(run_dir: Path) -> None:
             sampler.finish(run_dir)
         if not (run_dir / "records" / "requests.parquet").exists():
             secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
-            decoder.finish(run_dir, hash_text=profile.keep.text != "none", secrets=secrets)
+            answer = answers(profile.target.protocol, stream=profile.workload.stream)
+            decoder.finish(run_dir, answer, hash_text=profile.keep.text != "none", secrets=secrets)
     if profile.keep.text != "full":
         shutil.rmtree(run_dir / "journal")
 

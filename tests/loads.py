@@ -13,6 +13,7 @@ from hxbench.record.children import Child
 from hxbench.record.decoding import Decoder, Planned
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import READS, REQUESTS
+from hxbench.wire.dialects import answers
 
 SECOND = 1_000_000_000
 PROMPTS = '{"id": "a", "prompt": "Say something."}\n'
@@ -47,6 +48,7 @@ def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) 
     host, _, port = address.partition(":")
     return {
         "journal": str(folder / "t1-w0.journal"), "host": host, "port": int(port), "tls": scheme == "https",
+        "protocol": "openai-chat", "stream": True,
         "ca_file": None, "path": "/v1/chat/completions", "api_key_env": None, "headers_env": {},
         "limits": {"total": 5 * SECOND, "first_token": 3 * SECOND, "stall": 2 * SECOND},
         "prompts": str(folder / "prompts.jsonl"), "model": "m", "temperature": 0, "extra_body": {},
@@ -100,7 +102,8 @@ def decode(folder: Path, made: dict[str, Any], start_ns: int, **options: Any) ->
         outcome.requests.append(dict(zip(REQUESTS.names, request, strict=True)))
         outcome.reads += [dict(zip(READS.names, read, strict=True)) for read in reads]
 
-    given: dict[str, Any] = {"hash_text": False, "redact": lambda text: text} | options
+    answer = answers(made["protocol"], stream=made["stream"])
+    given: dict[str, Any] = {"answer": answer, "hash_text": False, "redact": lambda text: text} | options
     outcome.decoder = Decoder(0, lambda: schedule, emit, **given)
     for entry in Reader(Path(made["journal"])).entries():
         outcome.decoder.feed(entry)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 CLOSE, RESET = object(), object()
+ASKED = ("/completions", "/messages")  # where tokens are asked for, in whatever dialect
 Script = Callable[["Request"], Iterable[Any]]
 
 
@@ -128,7 +129,7 @@ class Server:
 
     @property
     def chats(self) -> list[Request]:
-        return [request for request in self.requests if "chat" in request.path]
+        return [request for request in self.requests if request.path.endswith(ASKED)]
 
     def __enter__(self) -> "Server":
         threading.Thread(target=self._accept, daemon=True).start()
@@ -169,7 +170,7 @@ class Server:
             connection.close()
 
     def _script(self, request: Request) -> Script:
-        if "chat" in request.path:
+        if request.path.endswith(ASKED):
             return self.behaviour.chat
         known = {
             "/health": self.behaviour.health,

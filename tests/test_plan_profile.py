@@ -208,7 +208,7 @@ def test_one_trial_and_three_and_more_are_fine(trials):
         ("target.headers_env: expected the name of a header", "target.headers_env", {"a b": "X"}),
         ("target.headers_env.Host: is set by hxbench itself", "target.headers_env", {"Host": "X"}),
         ("target.extra_body.seed: is set by workload.seed", "target.extra_body", {"seed": 1}),
-        ("target.extra_body.stream: is set by hxbench itself", "target.extra_body", {"stream": False}),
+        ("target.extra_body.stream: is set by workload.stream", "target.extra_body", {"stream": False}),
         ('target.ready.path: expected a path that begins with /, got "up"', "target.ready.path", "up"),
         ("workload.output_tokens: expected a number of 1 or more, got 0", "workload.output_tokens", 0),
         ("workload.temperature: expected a number of at most 2, got 2.1", "workload.temperature", 2.1),

@@ -17,10 +17,12 @@ from hxbench.record.children import Child
 from hxbench.records import tables
 from hxbench.records.journal import Kind, Writer
 from hxbench.records.schemas import CLOCK, PHASES, REQUESTS, SCHEDULE, TABLES, TARGET
+from hxbench.wire.dialects import answers
 from tests.loads import await_gone
 from tests.servers import DONE, END, STREAM_HEAD, delta, event, plain, usage
 
 MS = 1_000_000
+CHAT = answers("openai-chat", stream=True)
 ANSWER = STREAM_HEAD + event(delta("a")) + event(delta(None, "stop")) + event(usage(9, 1)) + DONE + END
 SECRET = "canary/key+42"
 
@@ -60,7 +62,7 @@ def finished(writer: Writer) -> None:
 
 
 def start(run_dir: Path, **options: Any) -> Child:
-    given = {"hash_text": False, "secret_names": []} | options
+    given = {"protocol": "openai-chat", "stream": True, "hash_text": False, "secret_names": []} | options
     return Child("hxbench.record.decoder", [str(run_dir), json.dumps(given)], subprocess.DEVNULL)
 
 
@@ -152,10 +154,10 @@ def test_a_killed_decoder_leaves_nothing_whole_and_the_journal_is_enough(run_dir
     os.kill(child.pid, signal.SIGKILL)
     child.stop()
     assert "requests.parquet" not in names(run_dir)
-    decoder.finish(run_dir, hash_text=False, secrets=())
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
     assert WHOLE == names(run_dir)
     after_kill = requests(run_dir)
-    decoder.finish(run_dir, hash_text=False, secrets=())
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
     pd.testing.assert_frame_equal(after_kill, requests(run_dir))
     assert ["ok", "ok", "cancelled"] == after_kill["outcome"].tolist()
 
@@ -204,7 +206,7 @@ sys.stdin.read()
 @pytest.fixture
 def orphan(run_dir: Path) -> int:
     """The process id of a decoder whose parent has just been killed."""
-    options = json.dumps({"hash_text": False, "secret_names": []})
+    options = json.dumps({"protocol": "openai-chat", "stream": True, "hash_text": False, "secret_names": []})
     command = [sys.executable, "-c", PARENT, str(run_dir), options, str(run_dir / "log.txt")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
@@ -218,7 +220,7 @@ def orphan(run_dir: Path) -> int:
 def test_an_orphaned_decoder_ends_and_leaves_the_tables_to_whoever_opens_the_run(
     run_dir: Path, orphan: int
 ) -> None:
-    decoder.finish(run_dir, hash_text=False, secrets=())
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
     await_gone(orphan)
     assert WHOLE == names(run_dir)
     assert "ok" == requests(run_dir)["outcome"][0]

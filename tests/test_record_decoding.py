@@ -10,6 +10,7 @@ from hxbench.record.decoding import Clock, Decoder, Planned
 from hxbench.record.redaction import redact
 from hxbench.records.journal import STOPPED, Entry, Kind
 from hxbench.records.schemas import READS, REQUESTS
+from hxbench.wire.dialects import answers
 from tests.servers import DONE, END, STREAM_HEAD, chunk, delta, event, plain, usage
 
 OFFSET = 1_700_000_000_000_000_000  # realtime minus monotonic
@@ -19,7 +20,14 @@ MS = 1_000_000
 class Rows:
     """A decoder that knows two requests, and what it gave."""
 
-    def __init__(self, *, hash_text: bool = False, secrets: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        protocol: str = "openai-chat",
+        stream: bool = True,
+        hash_text: bool = False,
+        secrets: tuple[str, ...] = (),
+    ) -> None:
         self.requests: list[dict[str, Any]] = []
         self.reads: list[dict[str, Any]] = []
         schedule = {
@@ -27,7 +35,12 @@ class Rows:
             1: Planned("r1", 1, "main", "measure", 900 * MS),
         }
         self.decoder = Decoder(
-            0, lambda: schedule, self._emit, hash_text=hash_text, redact=lambda text: redact(text, secrets)
+            0,
+            lambda: schedule,
+            self._emit,
+            answer=answers(protocol, stream=stream),
+            hash_text=hash_text,
+            redact=lambda text: redact(text, secrets),
         )
 
     def _emit(self, request: Any, reads: list[Any]) -> None:

@@ -390,6 +390,6 @@ def test_each_single_request_has_a_connection_of_its_own() -> None:
         made = profile(server.url)
         with closing(Client(server.url, made)) as client:
             for _ in range(3):
-                client.ask("stream", "POST", CHAT, preflight.chat_body(made, "Hi", 1))
+                client.ask("stream", "POST", CHAT, preflight.request_body(made, "Hi", 1, stream=True))
                 client.ask("health", "GET", "/health")
         assert 6 == server.connections

@@ -14,7 +14,8 @@ from hxbench.record.exchange import Exchange, Limits, Wire
 from hxbench.record.loop import Loop
 from hxbench.record.shapes import Arrivals, Row, Users
 from hxbench.records.journal import STOPPED, Kind, Reader, Writer
-from hxbench.wire import http, openai
+from hxbench.wire import http
+from hxbench.wire.openai import DIALECT
 from tests import servers
 from tests.loads import SECOND
 from tests.servers import Behaviour, Server
@@ -35,7 +36,7 @@ class Bench:
             journal=Writer(self.path),
             address=Address(socket.AF_INET, ("127.0.0.1", server.port), "", None),
             limits=Limits(5 * SECOND, 5 * SECOND, 5 * SECOND),
-            token_hint=openai.TOKEN_HINT,
+            token_hint=DIALECT.token_hint,
             mask=lambda data: data,
         )
 
@@ -44,7 +45,7 @@ class Bench:
 
     def _begin(self, row: Row, done: Callable[[Exchange], None]) -> Exchange:
         self.begun.append(row.number)
-        request = http.request("POST", openai.PATH, "h", {}, b'{"max_tokens": 2}')
+        request = http.request("POST", DIALECT.path, "h", {}, b'{"max_tokens": 2}')
         return Exchange(self._wire, row.number, request, done)
 
     def _note(self, phase: str, begins: bool) -> None:

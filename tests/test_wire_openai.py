@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hxbench.wire import openai
+from hxbench.wire.openai import DIALECT, Chat, body
 
 
 def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
@@ -13,22 +13,23 @@ def chunk(delta: Any = None, finish: str | None = None, **more: Any) -> bytes:
     return b"data: " + json.dumps({"choices": choices, **more}).encode() + b"\n\n"
 
 
-def stream(*parts: bytes) -> openai.ChatStream:
-    fed = openai.ChatStream()
+def stream(*parts: bytes) -> Chat:
+    fed = Chat(stream=True)
     for part in parts:
         fed.feed(part)
     return fed
 
 
 def test_the_body_asks_for_a_stream_with_usage_and_extra_keys_win() -> None:
-    body = json.loads(
-        openai.body([], model="m", max_tokens=5, temperature=0, seed=0, extra={"ignore_eos": True, "seed": 9})
-    )
+    asked: dict[str, Any] = {"model": "m", "max_tokens": 5, "temperature": 0, "seed": 0}
+    extra = {"ignore_eos": True, "seed": 9}
     expected = {
         "model": "m", "messages": [], "max_tokens": 5, "temperature": 0, "seed": 9, "stream": True,
         "stream_options": {"include_usage": True}, "ignore_eos": True,
     }  # fmt: skip
-    assert expected == body
+    assert expected == json.loads(body([], **asked, extra=extra, stream=True))
+    del expected["stream_options"]
+    assert expected | {"stream": False} == json.loads(body([], **asked, extra=extra, stream=False))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_the_body_asks_for_a_stream_with_usage_and_extra_keys_win() -> None:
     ],
 )
 def test_only_deltas_with_text_count(delta: Any, expected: tuple[int, int, bool]) -> None:
-    assert expected == openai.ChatStream().feed(chunk(delta))
+    assert expected == Chat(stream=True).feed(chunk(delta))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_only_deltas_with_text_count(delta: Any, expected: tuple[int, int, bool]
     ],
 )
 def test_the_cheap_look_for_a_token_sees_only_text(raw: bytes, hit: bool) -> None:
-    assert hit == bool(openai.TOKEN_HINT.search(raw))
+    assert hit == bool(DIALECT.token_hint.search(raw))
 
 
 def test_the_end_is_a_finish_reason_or_done() -> None:
@@ -94,19 +95,19 @@ def test_usage_and_timings_are_read_from_whatever_chunk_has_them() -> None:
         "prompt_tokens_details": {"cached_tokens": 2}, "completion_tokens_details": {"reasoning_tokens": 1},
     }  # fmt: skip
     fed = stream(chunk(usage=stated, timings={"prompt_ms": 1.5, "predicted_ms": 2}), chunk(usage=None))
-    assert (7, 3, 1, 2) == openai.usage(fed)
-    assert (1_500_000, 2_000_000) == openai.server_times_ns(fed)
+    assert (7, 3, 1, 2) == fed.usage()
+    assert (1_500_000, 2_000_000) == fed.server_times_ns()
 
 
 def test_what_the_server_does_not_state_is_absent_not_zero() -> None:
     fed = stream(chunk({"content": "a"}, usage={"prompt_tokens": -1, "completion_tokens": True}, timings={}))
-    assert (None, None, None, None) == openai.usage(fed)
-    assert (None, None) == openai.server_times_ns(fed)
+    assert (None, None, None, None) == fed.usage()
+    assert (None, None) == fed.server_times_ns()
 
 
 @pytest.mark.parametrize("count", [10**15, 10**30, 1.5, "7", None])
 def test_a_count_that_is_none_or_fits_no_table_is_absent(count: Any) -> None:
-    assert openai.usage(stream(chunk(usage={"completion_tokens": count}))).output_tokens is None
+    assert stream(chunk(usage={"completion_tokens": count})).usage().output_tokens is None
 
 
 def test_a_finish_reason_is_a_short_text_that_can_be_stored() -> None:
@@ -117,13 +118,13 @@ def test_a_finish_reason_is_a_short_text_that_can_be_stored() -> None:
 @pytest.mark.parametrize("stated", [True, "x", -1, float("nan"), float("inf"), 10**400])
 def test_server_times_that_are_none_are_absent(stated: Any) -> None:
     fed = stream(chunk(timings={"prompt_ms": stated, "predicted_ms": 2}))
-    assert (None, 2_000_000) == openai.server_times_ns(fed)
+    assert (None, 2_000_000) == fed.server_times_ns()
 
 
 def test_llama_cpp_timings_fill_in_the_cached_count() -> None:
-    assert 5 == openai.usage(stream(chunk(timings={"cache_n": 5}))).cached_tokens
+    assert 5 == stream(chunk(timings={"cache_n": 5})).usage().cached_tokens
 
 
 def test_malformed_choices_are_passed_over() -> None:
     fed = stream(b'data: {"choices": [5, {"delta": 5}], "usage": 5}\n\n', b'data: {"choices": 5}\n\n')
-    assert ([], None) == (fed.text, fed.error)
+    assert ([], None) == (fed.pieces, fed.error)

@@ -235,6 +235,8 @@ def _declarations(records: Records) -> dict[str, Any]:
 def _notes(records: Records) -> list[str]:
     profile = records.profile
     notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
+    if not profile.workload.stream:
+        notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )

@@ -11,6 +11,7 @@ from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, w
 from hxbench.plan.catalogue import Entry
 from hxbench.plan.profile import EMBEDDED
 from hxbench.records.run_directory import Records
+from hxbench.wire.dialects import DIALECTS
 
 Exchange = Mapping[str, Any]
 Result = tuple[str, str]  # verdict, reason
@@ -109,7 +110,10 @@ def _answer(exchange: Exchange) -> str:
 def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> Verdict:
     if records.profile.answers is None:
         return _made(entry, ANSWERS, SKIPPED, "the profile asks no questions")
-    marks = [is_right(each, wanted) for each in exchanges if (wanted := each.get("expected")) is not None]
+    protocol = records.profile.target.protocol
+    marks = [
+        is_right(each, wanted, protocol) for each in exchanges if (wanted := each.get("expected")) is not None
+    ]
     if not marks:
         return _made(entry, ANSWERS, INCONCLUSIVE, "no question with a checkable answer was asked")
     share = sum(marks) / len(marks)
@@ -119,16 +123,14 @@ def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> V
     return _made(entry, ANSWERS, PASS if share >= LEAST_RIGHT else FAIL, reason, **numbers)
 
 
-def is_right(exchange: Exchange, expected: str) -> bool:
-    """Tells whether a chat answer holds the expected pattern, whatever its case."""
-    return exchange["status"] == 200 and re.search(expected, _text(exchange), re.IGNORECASE) is not None
-
-
-def _text(exchange: Exchange) -> str:
-    try:
-        return str(json.loads(exchange["body"])["choices"][0]["message"]["content"] or "")
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
+def is_right(exchange: Exchange, expected: str, protocol: str) -> bool:
+    """Tells whether an answer of a protocol, not streamed, holds the expected pattern, whatever its case."""
+    if exchange["status"] != 200:
+        return False
+    answer = DIALECTS[protocol].answer(stream=False)
+    answer.feed(exchange["body"].encode(errors="replace"))
+    answer.end()
+    return answer.error is None and re.search(expected, answer.text("content"), re.IGNORECASE) is not None
 
 
 _CHECKS: dict[str, Callable[[Records, Exchange], Result]] = {

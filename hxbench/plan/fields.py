@@ -140,7 +140,7 @@ _SET_ELSEWHERE = {
     "model": "target.model", "messages": "workload.prompts", "prompt": "workload.prompts",
     "max_tokens": "workload.output_tokens", "max_completion_tokens": "workload.output_tokens",
     "temperature": "workload.temperature", "seed": "workload.seed",
-    "stream": None, "stream_options": None, "n": None,
+    "stream": "workload.stream", "stream_options": None, "n": None,
 }  # fmt: skip
 _FRAMING = {"host", "connection", "content-length", "content-type", "transfer-encoding", "accept-encoding"}
 

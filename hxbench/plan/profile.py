@@ -77,7 +77,8 @@ class Embedded(_Section):
 class Target(_Section):
     server: Server | None = None
     """embedded, reference (which tests the workbench), or a base address; null: to be given with --url."""
-    protocol: Literal["openai-chat"] = "openai-chat"
+    protocol: Literal["openai-chat", "openai-completions", "anthropic-messages"] = "openai-chat"
+    """The API dialect that is measured."""
     model: Line
     """The model's name in requests."""
     api_key_env: VariableName | None = None
@@ -95,6 +96,8 @@ class Workload(_Section):
     prompts: Line = "short"
     """A shipped set of prompts, or the path of a JSONL file."""
     output_tokens: Annotated[int, Field(ge=1, le=10**6)] = 64
+    stream: bool = True
+    """Whether answers come token by token; when not, the first token is seen with the last."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     salt: bool = True
     """Puts a mark of its own in front of each prompt, so that no cache can answer."""

@@ -24,6 +24,7 @@ from hxbench.record.supervisor import StopRequest, worker_plan
 from hxbench.records import departures
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import READS, REQUESTS, TARGET
+from hxbench.wire.dialects import answers
 
 READY_S = 30.0
 END_S = 60.0
@@ -268,7 +269,8 @@ def decode(folder: Path, schedule: Mapping[int, Planned]) -> judged.Client:
         requests.append(request)
         reads.extend(its_reads)
 
-    decoder = Decoder(0, lambda: schedule, emit, hash_text=False, redact=str)
+    answer = answers("openai-chat", stream=True)
+    decoder = Decoder(0, lambda: schedule, emit, answer=answer, hash_text=False, redact=str)
     for entry in Reader(folder / "journal" / "t1-w0.journal").entries():
         decoder.feed(entry)
     decoder.finish()

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from hxbench.record.decoding import Decoder, Planned, Row
 from hxbench.records import tables
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS, TARGET
+from hxbench.wire.dialect import Answer
+from hxbench.wire.dialects import answers
 
 POLL_S = 0.2
 LINGER_S = 3.0  # for workers that see their stdin end at the same moment
@@ -32,8 +35,10 @@ JOURNALS = "journal"
 class Tables:
     """Decodes all journals of a run into its tables."""
 
-    def __init__(self, run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
-        self._run_dir = run_dir
+    def __init__(
+        self, run_dir: Path, answer: Callable[[], Answer], *, hash_text: bool, secrets: tuple[str, ...]
+    ) -> None:
+        self._run_dir, self._answer = run_dir, answer
         self._hash_text, self._secrets = hash_text, secrets
         self._readers: dict[Path, tuple[Reader, Decoder]] = {}
         records = run_dir / "records"
@@ -86,6 +91,7 @@ class Tables:
             worker,
             cache(lambda: _schedule(self._run_dir, trial)),
             self._emit,
+            answer=self._answer,
             hash_text=self._hash_text,
             redact=lambda text: redaction.redact(text, self._secrets),
         )
@@ -116,11 +122,11 @@ def _place(journal: Path) -> tuple[int, int]:
     return int(trial[1:]), int(worker[1:])
 
 
-def finish(run_dir: Path, *, hash_text: bool, secrets: tuple[str, ...]) -> None:
+def finish(run_dir: Path, answer: Callable[[], Answer], *, hash_text: bool, secrets: tuple[str, ...]) -> None:
     """Writes the tables of a run whose decoder was killed, from its journals alone."""
     for partial in (run_dir / "records").glob("*.partial"):
         partial.unlink()
-    decoded = Tables(run_dir, hash_text=hash_text, secrets=secrets)
+    decoded = Tables(run_dir, answer, hash_text=hash_text, secrets=secrets)
     decoded.follow()
     decoded.close()
 
@@ -140,7 +146,8 @@ def main() -> int:
     run_dir, options, parent = Path(sys.argv[1]), json.loads(sys.argv[2]), Parent()
     secrets = tuple(os.environ[name] for name in options["secret_names"])
     try:
-        decoded = Tables(run_dir, hash_text=options["hash_text"], secrets=secrets)
+        answer = answers(options["protocol"], stream=options["stream"])
+        decoded = Tables(run_dir, answer, hash_text=options["hash_text"], secrets=secrets)
         _follow_until_end(decoded, parent)
         if not parent.asked_to_stop:  # a run that was killed is put together by whoever opens it
             return 1

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from hxbench.records.journal import STOPPED, Entry, Kind
-from hxbench.wire import http, openai
+from hxbench.wire import http
+from hxbench.wire.dialect import Answer, Content
 
 Row = tuple[Any, ...]
-BODY_KEPT = 2_000  # bytes of an answer that is no stream, before redaction
+BODY_KEPT = 2_000  # bytes of what is no answer of the dialect, before redaction
 ERROR_KEPT = 300  # characters of an error, after redaction
 BRACKET_NS = 100_000  # a pair of clocks read further apart than this is not used
 SLACK_NS = 50_000  # by how much a converted stamp may lie out of order
@@ -39,6 +40,7 @@ class Token(NamedTuple):
 class _Exchange:
     """A request so far."""
 
+    answer: Answer
     attempt: int = 1
     dispatched: int | None = None
     connect_start: int | None = None
@@ -47,11 +49,11 @@ class _Exchange:
     first_byte: int | None = None
     first_output: int | None = None
     last_read: int | None = None
+    last: Entry | None = None  # the read itself
     received_bytes: int = 0
     kernel: bool = True
     response: http.Response = field(default_factory=http.Response)
-    stream: openai.ChatStream = field(default_factory=openai.ChatStream)
-    body: bytes = b""  # the start of an answer that is no stream
+    body: bytes = b""  # the start of what is no answer of the dialect
     tokens: list[Token] = field(default_factory=list)
 
 
@@ -92,6 +94,7 @@ class Decoder:
         schedule: Callable[[], Mapping[int, Planned]],
         emit: Callable[[Row, list[Row]], None],
         *,
+        answer: Callable[[], Answer],
         hash_text: bool,
         redact: Callable[[str], str],
     ) -> None:
@@ -99,7 +102,7 @@ class Decoder:
         self.clock_rows: list[Row] = []
         self.finished = False
         self._worker, self._schedule, self._emit = worker, schedule, emit
-        self._hash_text, self._redact = hash_text, redact
+        self._answer, self._hash_text, self._redact = answer, hash_text, redact
         self._clock = Clock()
         self._open: dict[int, _Exchange] = {}
         self._closed: set[int] = set()
@@ -120,7 +123,13 @@ class Decoder:
         elif entry.kind == Kind.FINISHED:
             self.finished = True
         elif entry.number not in self._closed:
-            self._exchange(entry, self._open.setdefault(entry.number, _Exchange()))
+            self._exchange(entry, self._open_exchange(entry.number))
+
+    def _open_exchange(self, number: int) -> _Exchange:
+        exchange = self._open.get(number)
+        if exchange is None:
+            exchange = self._open[number] = _Exchange(self._answer())
+        return exchange
 
     def _exchange(self, entry: Entry, exchange: _Exchange) -> None:
         match entry.kind:
@@ -147,22 +156,16 @@ class Decoder:
             exchange.first_byte = time_ns
             if exchange.sent is not None:  # noted after the fact: the answer may have come before the note
                 exchange.sent = min(exchange.sent, time_ns)
-        exchange.last_read = time_ns
+        exchange.last_read, exchange.last = time_ns, entry
         exchange.received_bytes += len(entry.body)
         try:
             body = exchange.response.feed(entry.body)
         except http.FramingError:
             return  # the worker saw the same bytes and says so at the end
-        if not _is_stream(exchange.response):
+        if not _is_answer(exchange):
             exchange.body = (exchange.body + body)[:BODY_KEPT]
             return
-        content = exchange.stream.feed(body)
-        if content.deltas:
-            if content.output and exchange.first_output is None:
-                exchange.first_output = time_ns
-            exchange.tokens.append(
-                Token(time_ns, len(entry.body), content.deltas, content.characters, entry.segments)
-            )
+        _keep(exchange, exchange.answer.feed(body))
 
     def finish(self) -> None:
         """Closes what the journal leaves open: unfinished, or cancelled where it was never asked for."""
@@ -174,12 +177,15 @@ class Decoder:
         if self.finished and self.phases:
             schedule = self._schedule()
             for number in sorted(schedule.keys() - self._closed):
-                self._emit(self._row(schedule[number], _Exchange(), "cancelled", None, None, None), [])
+                cancelled = _Exchange(self._answer())
+                self._emit(self._row(schedule[number], cancelled, "cancelled", None, None, None), [])
 
     def _close(self, number: int, exchange: _Exchange, end_ns: int, reason: str) -> None:
         self._open.pop(number, None)
         self._closed.add(number)
         planned = self._schedule()[number]
+        if not reason and _is_answer(exchange):
+            _keep(exchange, exchange.answer.end())
         outcome, phase, error = _judge(exchange, reason)
         done = exchange.last_read if outcome == "ok" else end_ns
         row = self._row(planned, exchange, outcome, phase, error and self._shown(error), done)
@@ -212,29 +218,43 @@ class Decoder:
         done: int | None,
     ) -> Row:
         x, tokens = exchange, exchange.tokens
-        usage = openai.usage(x.stream)
-        prefill, decode = openai.server_times_ns(x.stream)
+        usage = x.answer.usage()
+        prefill, decode = x.answer.server_times_ns()
         deltas = sum(token.deltas for token in tokens)
         stated = usage.output_tokens is not None
-        text = "".join(x.stream.text).encode(errors="surrogatepass")
+        counted = deltas if x.answer.stream else None  # an answer in one piece does not show its tokens
+        text = x.answer.text().encode(errors="surrogatepass") if self._hash_text else b""
         return (
             planned.request_id, planned.trial, planned.target, self._worker, x.attempt,
             planned.due_ns, x.dispatched, x.connect_start, x.connected, x.sent,
             x.first_byte, tokens[0].received_ns if tokens else None, x.first_output,
             tokens[-1].received_ns if tokens else None, done,
-            outcome, phase, error, x.response.status, x.stream.finish_reason,
-            usage.prompt_tokens, usage.output_tokens if stated else deltas or None,
+            outcome, phase, error, x.response.status, x.answer.finish_reason,
+            usage.prompt_tokens, usage.output_tokens if stated else counted or None,
             usage.reasoning_tokens, usage.cached_tokens,
-            "usage" if stated else "deltas" if deltas else None,
+            "usage" if stated else "deltas" if counted else None,
             deltas, tokens[0].deltas if tokens else None, len(tokens), x.received_bytes,
             hashlib.sha256(text).hexdigest() if self._hash_text and tokens else None,
             ("kernel" if x.kernel else "user") if x.first_byte else None, prefill, decode,
         )  # fmt: skip
 
 
-def _is_stream(response: http.Response) -> bool:
+def _is_answer(exchange: _Exchange) -> bool:
+    response = exchange.response
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return response.status == 200 and kind == "text/event-stream"
+    return response.status == 200 and kind == exchange.answer.content_type
+
+
+def _keep(exchange: _Exchange, content: Content) -> None:
+    """Keeps what the last read carried, if it carried any of the answer."""
+    time_ns, entry = exchange.last_read, exchange.last
+    if not content.deltas or time_ns is None or entry is None:
+        return
+    if content.output and exchange.first_output is None:
+        exchange.first_output = time_ns
+    exchange.tokens.append(
+        Token(time_ns, len(entry.body), content.deltas, content.characters, entry.segments)
+    )
 
 
 def _judge(exchange: _Exchange, reason: str) -> tuple[str, str | None, str | None]:
@@ -244,21 +264,21 @@ def _judge(exchange: _Exchange, reason: str) -> tuple[str, str | None, str | Non
         return "unfinished", _phase(exchange), "the load was stopped before the answer was complete"
     if reason:
         return "failed", _phase(exchange), reason
-    if not _is_stream(exchange.response):
+    if not _is_answer(exchange):
         return "failed", "headers", _refusal(exchange, status)
-    if exchange.stream.error is not None:
-        return "failed", "in_band", exchange.stream.error
+    if exchange.answer.error is not None:
+        return "failed", "in_band", exchange.answer.error
     if not exchange.tokens:
         return "failed", "empty", "the answer carried no token"
-    if not exchange.stream.whole:
-        return "failed", "truncated", "the stream ended without finish_reason or [DONE]"
+    if not exchange.answer.whole:
+        return "failed", "truncated", f"the stream ended without {exchange.answer.ending}"
     return "ok", None, None
 
 
 def _refusal(exchange: _Exchange, status: int | None) -> str:
     if status == 200:
         kind = exchange.response.headers.get("content-type", "(none)")
-        return f"content type {kind[: http.TEXT_KEPT]}, not text/event-stream"
+        return f"content type {kind[: http.TEXT_KEPT]}, not {exchange.answer.content_type}"
     return f"HTTP {status}: {exchange.body.decode(errors='replace')}"
 
 

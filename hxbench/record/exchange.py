@@ -284,9 +284,7 @@ class Exchange:
             self._fail(f"time limit: {text} {units.duration(limit / 1e9)}")
 
 
-def headers(key: str | None, extra: Mapping[str, str]) -> dict[str, str]:
-    """Returns the headers every request carries beside its id."""
-    sent = {"Content-Type": "application/json", "Accept": "text/event-stream", "Accept-Encoding": "identity"}
-    if key is not None:
-        sent["Authorization"] = f"Bearer {key}"
-    return {**sent, **extra}
+def headers(accept: str, own: Mapping[str, str], extra: Mapping[str, str]) -> dict[str, str]:
+    """Returns the headers every request carries beside its id; `own` are those of its dialect."""
+    sent = {"Content-Type": "application/json", "Accept": accept, "Accept-Encoding": "identity"}
+    return {**sent, **own, **extra}

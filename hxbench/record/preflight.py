@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 
 from hxbench import units
-from hxbench.errors import TargetError
+from hxbench.errors import ProfileError, TargetError
 from hxbench.plan.profile import Profile, Ready
 from hxbench.plan.workload import Prompt, request_messages
 from hxbench.record import redaction
-from hxbench.wire import openai
+from hxbench.wire.dialect import Answer, Dialect, Messages
+from hxbench.wire.dialects import DIALECTS, answers
 
 BODY_KEPT = 16_384  # characters
 LIST_KEPT = 262_144  # of a list of models, which is of no use in half
@@ -125,6 +126,23 @@ class Client:
         self._client.close()
 
 
+def dialect(profile: Profile) -> Dialect:
+    """Returns the dialect that the target speaks."""
+    return DIALECTS[profile.target.protocol]
+
+
+def require_sendable(profile: Profile, prompts: Iterable[Prompt]) -> None:
+    """Checks that the target's dialect takes each prompt.
+
+    Raises:
+        ProfileError: it does not.
+    """
+    for prompt in prompts:
+        objection = dialect(profile).objection(prompt.messages)
+        if objection is not None:
+            raise ProfileError(f"{profile.name}: target.protocol: prompt {prompt.id}: {objection}")
+
+
 def secret_variables(profile: Profile) -> list[str]:
     """Returns the names of the variables that hold keys, set or not."""
     names = [profile.target.api_key_env, *profile.target.headers_env.values()]
@@ -160,10 +178,9 @@ def secrets(profile: Profile) -> tuple[str, ...]:
 
 def _headers(profile: Profile) -> dict[str, str]:
     target = profile.target
-    headers = {header: os.environ[name] for header, name in target.headers_env.items()}
-    if target.api_key_env:
-        headers["Authorization"] = f"Bearer {os.environ[target.api_key_env]}"
-    return {"Accept-Encoding": "identity", **headers}
+    key = os.environ[target.api_key_env] if target.api_key_env else None
+    extra = {header: os.environ[name] for header, name in target.headers_env.items()}
+    return {"Accept-Encoding": "identity", **dialect(profile).headers(key), **extra}
 
 
 def _trusted(ca_file: str | None) -> ssl.SSLContext:
@@ -229,10 +246,10 @@ def _unauthorised(url: str, status: int, profile: Profile) -> str:
 
 
 def require_model(client: Client, profile: Profile) -> None:
-    """Checks that the model is listed, where the server lists any, and that a streamed answer comes.
+    """Checks that the model is listed, where the server lists any, and that it answers as it will be asked.
 
     Raises:
-        TargetError: not listed, refused, not found, or not a stream of tokens.
+        TargetError: not listed, refused, not found, or an answer of another kind or without a token.
     """
     exchange = client.ask("models", "GET", "/v1/models", kept=LIST_KEPT)
     if exchange["status"] in (401, 403):
@@ -242,7 +259,7 @@ def require_model(client: Client, profile: Profile) -> None:
         more = f" and {len(listed) - MODELS_SHOWN} more" if len(listed) > MODELS_SHOWN else ""
         shown = ", ".join(listed[:MODELS_SHOWN]) + more
         raise TargetError(f"{client.url}: target.model: {model!r} is not served; it lists: {shown}")
-    _require_stream(client, profile)
+    _require_answer(client, profile)
 
 
 def listed_models(exchange: Mapping[str, Any]) -> list[str]:
@@ -254,73 +271,87 @@ def listed_models(exchange: Mapping[str, Any]) -> list[str]:
 
 
 def build(exchanges: Iterable[Exchange]) -> str | None:
-    """Returns the server's build by its own word, the fingerprint in its first streamed answer."""
-    body = next((exchange["body"] for exchange in exchanges if exchange["name"] == "stream"), "")
+    """Returns the server's build by its own word, the fingerprint in its first answer."""
+    body = next((each["body"] for each in exchanges if each["name"] in ("stream", "whole")), "")
     found = re.search(r'"system_fingerprint"\s*:\s*"([^"]{1,80})"', body)
     return found.group(1) if found else None
 
 
-def _require_stream(client: Client, profile: Profile) -> None:
-    exchange = client.ask("stream", "POST", openai.PATH, chat_body(profile, "Say hello.", 4))
+def _require_answer(client: Client, profile: Profile) -> None:
+    stream, path = profile.workload.stream, dialect(profile).path
+    name = "stream" if stream else "whole"
+    exchange = client.ask(name, "POST", path, request_body(profile, "Say hello.", 4, stream=stream))
     status, kind = exchange["status"], exchange["content_type"]
-    where = f"{client.url}{openai.PATH}"
+    where = f"{client.url}{path}"
     if status is None:
         raise TargetError(f"{where}: no answer: {exchange['error']}")
     if status in (401, 403):
         raise TargetError(_unauthorised(client.url, status, profile))
     if status != 200:
         raise TargetError(f"{where}: HTTP {status}: {' '.join(exchange['body'].split())[:200]}")
-    if not kind.startswith("text/event-stream"):
+    answer = read(exchange, profile, stream=stream)
+    if not kind.startswith(answer.content_type):
+        missing = ": no streaming" if stream else ""
         raise TargetError(
-            f"{where}: answered {kind or 'no content type'}, not text/event-stream: no streaming"
+            f"{where}: answered {kind or 'no content type'}, not {answer.content_type}{missing}"
         )
-    stream = openai.ChatStream()
-    if not stream.feed(exchange["body"].encode()).deltas:
-        raise TargetError(f"{where}: the stream carried no token: {stream.error or 'it was empty'}")
+    if not answer.pieces:
+        called = "stream" if stream else "answer"
+        raise TargetError(f"{where}: the {called} carried no token: {answer.error or 'it was empty'}")
 
 
-def chat_body(profile: Profile, text: str, max_tokens: int, **changed: Any) -> bytes:
-    """Returns a streamed chat request of the profile's target with one user message."""
-    extra = {**profile.target.extra_body, **changed}
-    return openai.body(
-        [{"role": "user", "content": text}],
+def read(exchange: Exchange, profile: Profile, *, stream: bool) -> Answer:
+    """Returns what an exchange's body says in the target's dialect."""
+    answer = answers(profile.target.protocol, stream=stream)()
+    answer.feed(exchange["body"].encode())
+    answer.end()
+    return answer
+
+
+def request_body(profile: Profile, text: str, max_tokens: int, *, stream: bool) -> bytes:
+    """Returns a request of the profile's target with one user message."""
+    message = {"role": "user", "content": text}
+    return _body(profile, [message], max_tokens, profile.target.extra_body, stream=stream)
+
+
+def _body(
+    profile: Profile, messages: Messages, max_tokens: int, extra: Mapping[str, Any], *, stream: bool
+) -> bytes:
+    return dialect(profile).body(
+        messages,
         model=profile.target.model,
         max_tokens=max_tokens,
         temperature=0,
         seed=profile.workload.seed,
         extra=extra,
+        stream=stream,
     )
 
 
 def functional_checks(client: Client, profile: Profile, questions: tuple[Prompt, ...]) -> None:
     """Asks everything level 1 wants to know of a component, one request after the other."""
+    path = dialect(profile).path
     client.ask("health", "GET", profile.target.ready.path)
     for prompt in questions:
-        answer = client.ask(f"answer:{prompt.id}", "POST", openai.PATH, _question(profile, prompt))
+        answer = client.ask(f"answer:{prompt.id}", "POST", path, _question(profile, prompt))
         answer["expected"] = prompt.expected
     for name, body in _bad_requests(client, profile):
-        client.ask(name, "POST", openai.PATH, body)
+        client.ask(name, "POST", path, body)
     client.ask("health_after", "GET", profile.target.ready.path)
 
 
 def _question(profile: Profile, prompt: Prompt) -> bytes:
     extra = {key: value for key, value in profile.target.extra_body.items() if key != "ignore_eos"}
-    return openai.body(
-        request_messages(prompt, None),
-        model=profile.target.model,
-        max_tokens=prompt.max_tokens or ANSWER_TOKENS,
-        temperature=0,
-        seed=profile.workload.seed,
-        extra={**extra, "stream": False, "stream_options": None},
-    )
+    messages = request_messages(prompt, None)
+    return _body(profile, messages, prompt.max_tokens or ANSWER_TOKENS, extra, stream=False)
 
 
 def _bad_requests(client: Client, profile: Profile) -> Iterator[tuple[str, bytes]]:
-    plain = {"stream": False, "stream_options": None}
-    yield "empty_prompt", chat_body(profile, "", 4, **plain)
+    yield "empty_prompt", request_body(profile, "", 4, stream=False)
     yield "broken_json", b'{"model": "x", "messages": ['
-    yield "negative_max_tokens", chat_body(profile, "Say hello.", -5, **plain)
-    yield "above_context", chat_body(profile, "word " * (_context(client) + 1000), 4, **plain)
+    yield "negative_max_tokens", request_body(profile, "Say hello.", -5, stream=False)
+    too_long = "word " * (_context(client) + 1000)
+    yield "above_context", request_body(profile, too_long, 4, stream=False)
 
 
 def _context(client: Client) -> int:

@@ -19,7 +19,7 @@ from hxbench.record.children import Child
 from hxbench.record.preflight import secret_names
 from hxbench.records import tables
 from hxbench.records.schemas import SCHEDULE, TARGET
-from hxbench.wire import openai
+from hxbench.wire.dialects import DIALECTS
 
 START_MARGIN_NS = 300_000_000
 READY_S = 30.0
@@ -121,19 +121,19 @@ def worker_plan(
     """Returns everything a load worker needs, without any secret."""
     address = urlsplit(url)
     tls = address.scheme == "https"
-    load, limits = profile.load, profile.limits
+    load = profile.load
     return {
         "journal": str(run_dir / "journal" / f"t{trial}-w0.journal"),
         "host": address.hostname,
         "port": address.port or (443 if tls else 80),
         "tls": tls,
         "ca_file": profile.target.ca_file,
-        "path": address.path.rstrip("/") + openai.PATH,
+        "path": address.path.rstrip("/") + DIALECTS[profile.target.protocol].path,
+        "protocol": profile.target.protocol,
+        "stream": profile.workload.stream,
         "api_key_env": profile.target.api_key_env,
         "headers_env": dict(profile.target.headers_env),
-        "limits": {
-            name: round(getattr(limits, name) * 1e9) for name in ("total", "first_token", "stall")
-        },
+        "limits": _limits_ns(profile),
         "prompts": str(profile.workload.prompts),
         "model": profile.target.model,
         "temperature": profile.workload.temperature,
@@ -148,6 +148,15 @@ def worker_plan(
             for i, row in enumerate(planned)
         ],
     }  # fmt: skip
+
+
+def _limits_ns(profile: Profile) -> dict[str, int]:
+    """The limits of a request in ns; of an answer in one piece nothing is seen before its end."""
+    total = round(profile.limits.total * 1e9)
+    if not profile.workload.stream:
+        return {"total": total, "first_token": total, "stall": total}
+    tokens = {name: round(getattr(profile.limits, name) * 1e9) for name in ("first_token", "stall")}
+    return {"total": total, **tokens}
 
 
 def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
@@ -242,5 +251,10 @@ def _why(child: Child, said: Mapping[str, Any] | None) -> str:
 
 
 def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
-    options = {"hash_text": profile.keep.text != "none", "secret_names": secret_names(profile)}
+    options = {
+        "protocol": profile.target.protocol,
+        "stream": profile.workload.stream,
+        "hash_text": profile.keep.text != "none",
+        "secret_names": secret_names(profile),
+    }
     return Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)

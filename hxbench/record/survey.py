@@ -8,19 +8,21 @@ from hxbench.errors import TargetError
 from hxbench.plan.layers import resolve
 from hxbench.plan.profile import Profile
 from hxbench.record import preflight
-from hxbench.wire import openai
+from hxbench.wire.dialect import Usage
 
 ROUND_TRIPS = 5
 READY_WITHIN = "3 s"
 
 
-def survey(url: str, model: str | None, api_key_env: str | None) -> dict[str, Any]:
+def survey(
+    url: str, model: str | None, api_key_env: str | None, protocol: str = "openai-chat"
+) -> dict[str, Any]:
     """Returns what the server at `url` offers, as plain values; null where it could not be told.
 
     Raises:
         TargetError: not reachable, refused, or no model can be asked for.
     """
-    unnamed = _profile(url, model or "unnamed", api_key_env)
+    unnamed = _profile(url, model or "unnamed", api_key_env, protocol)
     client = preflight.Client(url, unnamed)
     try:
         preflight.await_ready(client, unnamed)
@@ -30,16 +32,17 @@ def survey(url: str, model: str | None, api_key_env: str | None) -> dict[str, An
         if chosen is None:
             status = listing["error"] or f"HTTP {listing['status']}"
             raise TargetError(f"{url}/v1/models: {status}: lists no models: name one with --model")
-        profile = _profile(url, chosen, api_key_env)
+        profile = _profile(url, chosen, api_key_env, protocol)
         return {"url": url, "models": models, "model": chosen, **_offers(client, profile)}
     finally:
         client.close()
 
 
-def _profile(url: str, model: str, api_key_env: str | None) -> Profile:
+def _profile(url: str, model: str, api_key_env: str | None, protocol: str) -> Profile:
     given = {
         "target.server": url,
         "target.model": model,
+        "target.protocol": protocol,
         "target.api_key_env": api_key_env,
         "target.ready.within": READY_WITHIN,
     }
@@ -48,16 +51,19 @@ def _profile(url: str, model: str, api_key_env: str | None) -> Profile:
 
 def _offers(client: preflight.Client, profile: Profile) -> dict[str, Any]:
     preflight.require_model(client, profile)
-    body = preflight.chat_body(profile, "Name three colours and say nothing else.", 16)
-    first, second = (client.ask("stream", "POST", openai.PATH, body) for _ in range(2))
-    usage = _usage(first)
+    question = "Name three colours and say nothing else."
+    path, body = preflight.dialect(profile).path, preflight.request_body(profile, question, 16, stream=True)
+    first, second = (
+        preflight.read(client.ask("stream", "POST", path, body), profile, stream=True).usage()
+        for _ in range(2)
+    )
     trips = [client.ask("health", "GET", profile.target.ready.path) for _ in range(ROUND_TRIPS)]
     times = [(trip["done_ns"] - trip["started_ns"]) / 1e9 for trip in trips]
     metrics = client.ask("metrics", "GET", "/metrics")
     return {
         "build": preflight.build(client.exchanges),
         "streaming": True,
-        "usage_in_stream": usage.output_tokens is not None,
+        "usage_in_stream": first.output_tokens is not None,
         "tokenizer": client.ask("tokenize", "POST", "/tokenize", b'{"content": "one two"}')["status"] == 200,
         "metrics": metrics["status"] == 200,
         "prompt_caching": _caches(second),
@@ -66,14 +72,8 @@ def _offers(client: preflight.Client, profile: Profile) -> dict[str, Any]:
     }
 
 
-def _usage(exchange: dict[str, Any]) -> openai.Usage:
-    stream = openai.ChatStream()
-    stream.feed(exchange["body"].encode())
-    return openai.usage(stream)
-
-
-def _caches(repeated: dict[str, Any]) -> bool | None:
-    cached = _usage(repeated).cached_tokens
+def _caches(repeated: Usage) -> bool | None:
+    cached = repeated.cached_tokens
     return None if cached is None else cached > 0
 
 

@@ -21,7 +21,9 @@ from hxbench.record import exchange, redaction, shapes
 from hxbench.record.connection import Address, ask_for_stamps
 from hxbench.record.loop import READ, Loop
 from hxbench.records.journal import STOPPED, Kind, Writer
-from hxbench.wire import http, openai
+from hxbench.wire import http
+from hxbench.wire.dialect import content_type
+from hxbench.wire.dialects import DIALECTS
 
 PROBE_S = 2.0
 MACOS_DESCRIPTORS = 10_240  # OPEN_MAX: what it takes where its own limit says "unlimited"
@@ -33,6 +35,7 @@ CLOCK_TRIES = 3  # the system may take the processor away between two readings, 
 class Worker:
     def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
+        self._dialect = DIALECTS[plan["protocol"]]
         self._loop = Loop()
         self._journal = Writer(Path(plan["journal"]))
         key, headers = _credentials(plan)
@@ -41,11 +44,13 @@ class Worker:
             journal=self._journal,
             address=resolve(plan["host"], plan["port"], tls=plan["tls"], ca_file=plan["ca_file"]),
             limits=exchange.Limits(**plan["limits"]),
-            token_hint=openai.TOKEN_HINT,
+            token_hint=self._dialect.token_hint,
             mask=redaction.masking([*headers.values(), *([key] if key else [])]),
         )
         self._prompts = {prompt.id: prompt for prompt in workload.load_prompts(plan["prompts"])}
-        self._headers = exchange.headers(key, headers)
+        self._headers = exchange.headers(
+            content_type(stream=plan["stream"]), self._dialect.headers(key), headers
+        )
         self._host = host_header(plan["host"], plan["port"], tls=plan["tls"])
         self._running = True
         self._shape = self._make_shape([shapes.Row(*row) for row in plan.pop("rows")])
@@ -92,13 +97,14 @@ class Worker:
     def _begin(self, row: shapes.Row, done: Any) -> exchange.Exchange:
         plan = self._plan
         salt = workload.salt(plan["seed"], row.request_id) if plan["salt"] else None
-        body = openai.body(
+        body = self._dialect.body(
             workload.request_messages(self._prompts[row.prompt_id], salt),
             model=plan["model"],
             max_tokens=row.max_tokens,
             temperature=plan["temperature"],
             seed=row.seed,
             extra=plan["extra_body"],
+            stream=plan["stream"],
         )
         head = {**self._headers, "X-Request-Id": row.request_id}
         request = http.request("POST", plan["path"], self._host, head, body)
