@@ -27,7 +27,7 @@ _PROFILE_FLAGS = (
     ("--seed", "workload.seed", "Seed of prompts, salt and arrivals."),
     ("--users", "load.users", "Closed loop: users who wait for their answer."),
     ("--rate", "load.rate", "Open loop: requests a second."),
-    ("--arrivals", "load.arrivals", "Open loop: constant or poisson."),
+    ("--arrivals", "load.arrivals", "Open loop: constant, poisson, or gamma (with load.burstiness)."),
     ("--duration", "load.measure", "Length of the measured phase, such as 60s."),
     ("--requests", "load.requests", "Number of measured requests."),
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hxbench import units
 from hxbench.judge import checks, ledger, threats
 from hxbench.judge.gates import Gate, evaluate
 from hxbench.judge.measured import Measured
@@ -11,6 +12,7 @@ from hxbench.judge.requests import window_lengths
 from hxbench.judge.summary import finite, summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
 from hxbench.plan.catalogue import Entry, level_1, select
+from hxbench.plan.load import Load
 from hxbench.plan.objectives import LATENCIES
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
@@ -206,15 +208,29 @@ def _target(records: Records) -> dict[str, Any]:
 
 def _measurement(measured: Measured) -> dict[str, Any]:
     load = measured.records.profile.load
-    closed, one = load.loop == "closed", load.trials == 1
+    one = load.trials == 1
     return {
         "loop": load.loop,
-        **({"users": load.users} if closed else {"rate": load.rate, "arrivals": load.arrivals}),
+        **_shape(load),
         "trials": load.trials,
         "measured_s": sum(window_lengths(measured.records).values()),
         "requests": len(measured.attempted),
         "repeatability": "not assessed (one trial)" if one else f"{load.trials} trials",
     }
+
+
+def _shape(load: Load) -> dict[str, Any]:
+    """Returns what the load asks for, without the keys that it leaves out."""
+    stages = [
+        f"{stage.name}: {' to '.join(dict.fromkeys(map(units.number, (stage.rate.begin, stage.rate.end))))} "
+        f"req/s for {units.duration(stage.duration)}"
+        for stage in load.stages or ()
+    ]
+    asked = {
+        "users": load.users, "ramp_up_s": load.ramp_up, "rate": load.rate, "stages": stages or None,
+        "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
+    }  # fmt: skip
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _declarations(records: Records) -> dict[str, Any]:

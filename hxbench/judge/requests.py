@@ -40,7 +40,7 @@ def per_request(records: Records) -> pd.DataFrame:
     zero = zero_ns(records, schedule["trial"])
     due_ns = rows["due_ns"].fillna(schedule["due_ns"])
     origin_ns = due_ns if is_open else rows["dispatched_ns"]
-    frame = schedule[["request_id", "trial", "phase", "user", "max_tokens"]].copy()
+    frame = schedule[["request_id", "trial", "phase", "stage", "user", "max_tokens"]].copy()
     frame[_COPIED] = rows[_COPIED]
     frame["outcome"] = frame["outcome"].fillna("unfinished")
     frame["ok"] = (frame["outcome"] == "ok").astype(bool)
@@ -50,8 +50,11 @@ def per_request(records: Records) -> pd.DataFrame:
     frame["attempted"] = _attempted(records, frame, is_open=is_open)
     _add_times(frame, rows, origin_ns)
     frame["tpot_s"] = _tpot(records, frame["request_id"], rows)
+    load = records.profile.load
     late_s = seconds(rows["dispatched_ns"] - due_ns)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, records.profile.load.users or 1)
+    if load.max_in_flight is not None:
+        late_s = _lateness(frame, late_s, load.max_in_flight)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load.users or 1)
     return frame
 
 
@@ -106,6 +109,20 @@ def _first_read_tokens(records: Records, ids: pd.Series, rows: pd.DataFrame) -> 
     stated = number(ids.map(first.set_index("request_id")["tokens"]).astype("Float64"))
     by_share = number(rows["output_tokens"] * rows["first_read_deltas"] / rows["deltas"])
     return np.where(np.isnan(stated), by_share, stated)
+
+
+def _lateness(frame: pd.DataFrame, late_s: NDArray[np.float64], places: int) -> NDArray[np.float64]:
+    """Seconds from when a request could be sent to when it was: it was due (`late_s` ago), and had a place.
+
+    With n places the k-th dispatch of a trial waits for the (k-n)-th completion, whichever that was. What a
+    request waited for its place is no fault of the instrument; its times, counted from due, hold it.
+    """
+    lateness = late_s.copy()
+    for _, trial in frame[frame["dispatched_s"].notna()].groupby("trial"):
+        in_order = trial["dispatched_s"].sort_values(kind="stable").iloc[places:]
+        freed = np.sort(trial["done_s"].to_numpy())[: len(in_order)]
+        lateness[in_order.index] = np.fmin(lateness[in_order.index], in_order.to_numpy() - freed)
+    return lateness
 
 
 def _turnaround(frame: pd.DataFrame, users: int) -> NDArray[np.float64]:

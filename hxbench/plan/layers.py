@@ -30,10 +30,15 @@ _BARE_NAMES = {
 KeyPath = tuple[str, ...]
 # A layer that gives the one takes the others of earlier layers back.
 _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
-    ("load", "users"): (("load", "rate"), ("load", "arrivals"), ("load", "loop")),
-    ("load", "rate"): (("load", "users"), ("load", "loop")),
-    ("load", "measure"): (("load", "requests"),),
-    ("load", "requests"): (("load", "measure"),),
+    ("load", key): tuple(("load", other) for other in others)
+    for key, others in {
+        "users": ("rate", "stages", "arrivals", "burstiness", "max_in_flight", "loop"),
+        "rate": ("users", "ramp_up", "stages", "loop"),
+        "stages": ("users", "ramp_up", "rate", "loop", "measure", "requests"),
+        "measure": ("requests",),
+        "requests": ("measure",),
+        "arrivals": ("burstiness",),
+    }.items()
 }
 
 
@@ -241,6 +246,8 @@ _MESSAGES = {
     "dict_type": "expected a mapping",
     "model_type": "expected a mapping",
     "tuple_type": "expected a list",
+    "too_short": "expected a list of {min_length} or more values",
+    "too_long": "expected a list of at most {max_length} values",
     "literal_error": "expected {expected}",
     "greater_than_equal": "expected a number of {ge:.0f} or more",
     "less_than_equal": "expected a number of at most {le:.0f}",

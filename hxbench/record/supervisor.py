@@ -141,6 +141,8 @@ def worker_plan(
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
         "users": load.users if load.loop == "closed" else None,
+        "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
+        "max_in_flight": load.max_in_flight,
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),
         "rows": [
@@ -152,8 +154,9 @@ def worker_plan(
 
 def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
     """The measured window; an open loop bounded by a number of requests ends with the last one due."""
-    if profile.load.measure is not None:
-        return round(profile.load.measure * 1e9)
+    measured_s = profile.load.measured_s
+    if measured_s is not None:
+        return round(measured_s * 1e9)
     if profile.load.loop == "closed":
         return None
     return max(row.due_offset_ns or 0 for row in planned) - round(profile.load.warmup * 1e9)
