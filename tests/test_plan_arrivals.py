@@ -106,10 +106,21 @@ def test_a_seed_gives_the_same_pattern_at_any_rate_and_another_seed_another(arri
 
 def test_what_a_load_measures_is_known_beforehand():
     staged = load(stages=[stage("a", 2, "10 s"), stage("b", {"from": 2, "to": 4}, "10 s")])
-    assert (20.0, 2.0, 50.0) == (staged.measured_s, staged.first_rate, staged.expected_arrivals)
-    steady = load(rate=3, measure="10 s")
-    assert (10.0, 3.0, 30.0) == (steady.measured_s, steady.first_rate, steady.expected_arrivals)
-    counted = load(rate=3, requests=7)
-    assert (None, 3.0, 7) == (counted.measured_s, counted.first_rate, counted.expected_arrivals)
-    closed = load(arrivals=None, users=2)
-    assert (60.0, 0.0, None) == (closed.measured_s, closed.first_rate, closed.expected_arrivals)
+    assert (20.0, 50.0) == (staged.measured_s, staged.expected_arrivals)
+    assert (10.0, 30.0) == ((steady := load(rate=3, measure="10 s")).measured_s, steady.expected_arrivals)
+    assert (None, 7) == ((counted := load(rate=3, requests=7)).measured_s, counted.expected_arrivals)
+    assert (60.0, None) == ((closed := load(arrivals=None, users=2)).measured_s, closed.expected_arrivals)
+
+
+def test_a_scale_multiplies_rates_and_users_but_no_time():
+    stages = [stage("a", 2, "1 s"), stage("b", {"from": 2, "to": 4}, "1 s")]
+    whole, double = load(stages=stages), load(stages=stages, scale=2.0)
+    assert (2.0, 2.0, 5.0, 10.0) == (
+        whole.measured_s, double.measured_s, whole.expected_arrivals, double.expected_arrivals,
+    )  # fmt: skip
+    assert [0, 0.25, 0.5, 0.75] == due_s(double)[:4]
+    assert [0, 0.5] == due_s(load(rate=4, measure="1 s", scale=0.5))
+    assert [25, 1, 3] == [
+        load(arrivals=None, users=users, scale=scale).scaled_users
+        for users, scale in ((100, 0.25), (1, 0.1), (2, 1.4))
+    ]

@@ -220,15 +220,18 @@ def _measurement(measured: Measured) -> dict[str, Any]:
 
 
 def _shape(load: Load) -> dict[str, Any]:
-    """Returns what the load asks for, without the keys that it leaves out."""
+    """Returns what was asked for, scale included, without the keys that the load leaves out."""
     stages = [
-        f"{stage.name}: {' to '.join(dict.fromkeys(map(units.number, (stage.rate.begin, stage.rate.end))))} "
-        f"req/s for {units.duration(stage.duration)}"
-        for stage in load.stages or ()
+        f"{name}: {' to '.join(dict.fromkeys(map(units.number, (rate.begin, rate.end))))} req/s "
+        f"for {units.duration(seconds)}"
+        for name, rate, seconds in load.slopes
+        if name is not None
     ]
     asked = {
-        "users": load.users, "ramp_up_s": load.ramp_up, "rate": load.rate, "stages": stages or None,
+        "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up,
+        "rate": None if load.rate is None else load.rate * load.scale, "stages": stages or None,
         "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
+        "scale": None if load.scale == 1 else load.scale,
     }  # fmt: skip
     return {name: value for name, value in asked.items() if value is not None}
 
@@ -250,6 +253,9 @@ def _notes(records: Records) -> list[str]:
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )
+    if profile.load.scale != 1:
+        factor = units.number(profile.load.scale)
+        notes.append(f"Users and rates are the profile's times {factor}: all this holds for that load only.")
     missing = profile.not_executed.model_dump(mode="json", exclude_none=True) if profile.not_executed else {}
     if missing:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())

@@ -54,7 +54,7 @@ def per_request(records: Records) -> pd.DataFrame:
     late_s = seconds(rows["dispatched_ns"] - due_ns)
     if load.max_in_flight is not None:
         late_s = _lateness(frame, late_s, load.max_in_flight)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load.users or 1)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load.scaled_users)
     return frame
 
 

@@ -59,13 +59,13 @@ def places(load: "Load", seed: int, trial: int) -> Iterator[Place]:
 
 def stretches(load: "Load") -> list[Stretch]:
     """Returns warm-up and stages of an open loop, one after the other."""
-    rate = load.first_rate
-    stages = load.stages or ()
     measured = [
-        Stretch("measure", stage.name, stage.duration, stage.rate.begin, stage.rate.end) for stage in stages
-    ] or [Stretch("measure", MAIN, inf if load.measure is None else load.measure, rate, rate)]
-    warmup = [Stretch("warmup", measured[0].stage, load.warmup, rate, rate)] if load.warmup else []
-    return [*warmup, *measured]
+        Stretch("measure", name or MAIN, inf if seconds is None else seconds, rate.begin, rate.end)
+        for name, rate, seconds in load.slopes
+    ]
+    first = measured[0]
+    warmup = Stretch("warmup", first.stage, load.warmup, first.begin, first.begin)
+    return [warmup, *measured] if load.warmup else measured
 
 
 def poisson(generator: Random) -> Iterator[float]:

@@ -84,6 +84,10 @@ class Ramp:
     def mean(self) -> float:
         return (self.begin + self.end) / 2
 
+    def times(self, factor: float) -> "Ramp":
+        """Returns the ramp with both ends multiplied."""
+        return Ramp(self.begin * factor, self.end * factor)
+
 
 _RATE = Quantity("rate", at_most=1e5)
 

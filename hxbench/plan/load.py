@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hxbench.plan.fields import Duration, DurationOrZero, Name, Rate, Slope, broken, listed
+from hxbench.plan.fields import Duration, DurationOrZero, Name, Ramp, Rate, Slope, broken, listed
 from hxbench.plan.section import Section, said
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
@@ -49,6 +49,8 @@ class Load(Section):
     """With arrivals: gamma, the shape of the gaps: below 1 burstier than poisson, above 1 steadier."""
     max_in_flight: Annotated[int, Field(ge=1, le=10**5)] | None = None
     """Open loop only: a request beyond waits for a place, and its times still count from when it was due."""
+    scale: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
+    """Multiplies users and rates, not times; whatever is certified is certified for the scaled load."""
     warmup: DurationOrZero = said("10 s")
     """At the rate with which the first stage begins, where there are stages."""
     measure: Duration | None = None
@@ -59,23 +61,33 @@ class Load(Section):
     """Independent repetitions: 1, or 3 and more."""
 
     @property
+    def scaled_users(self) -> int:
+        """How many users a closed loop has, scale included: at least one."""
+        return max(1, round((self.users or 1) * self.scale))
+
+    @property
+    def slopes(self) -> tuple[tuple[str | None, Ramp, float | None], ...]:
+        """The measured stages of an open loop, scale included: name, rate and seconds.
+
+        A load without stages is one without a name, and without an end where a number of requests ends it.
+        """
+        if self.stages is not None:
+            return tuple((each.name, each.rate.times(self.scale), each.duration) for each in self.stages)
+        return (
+            () if self.rate is None else ((None, Ramp(self.rate, self.rate).times(self.scale), self.measure),)
+        )
+
+    @property
     def measured_s(self) -> float | None:
         """The measured window in seconds; None where a number of requests ends it."""
         return sum(stage.duration for stage in self.stages) if self.stages else self.measure
 
     @property
-    def first_rate(self) -> float:
-        """The rate with which an open loop begins, 0 in a closed one."""
-        return self.stages[0].rate.begin if self.stages else self.rate or 0.0
-
-    @property
     def expected_arrivals(self) -> float | None:
         """How many requests an open loop measures on average; None in a closed one."""
-        if self.stages:
-            return sum(stage.rate.mean * stage.duration for stage in self.stages)
-        if self.rate is None:
+        if not self.slopes:
             return None
-        return self.requests if self.measure is None else self.rate * self.measure
+        return self.requests or sum(rate.mean * (seconds or 0) for _, rate, seconds in self.slopes)
 
     @model_validator(mode="before")
     @classmethod

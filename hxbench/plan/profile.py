@@ -168,9 +168,9 @@ class Profile(Section):
         if load.requests is not None:
             return "requests", load.requests * load.trials
         if load.expected_arrivals is not None:
-            warm = load.first_rate * load.warmup
+            warm = load.slopes[0][1].begin * load.warmup
             return "stages" if load.stages else "rate", int(warm + load.expected_arrivals) * load.trials
-        return "users", (load.users or 1) * load.trials
+        return "users", load.scaled_users * load.trials
 
 
 def known_keys(path: tuple[str, ...]) -> list[str]:

@@ -80,7 +80,7 @@ def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
 
 def _to_be_taken(profile: "Profile", affordable: int) -> list[Place]:
     """Returns the rows of a closed loop: those to warm up with, then those to measure."""
-    load, users = profile.load, profile.load.users or 1
+    load, users = profile.load, profile.load.scaled_users
     _refuse_above(affordable, profile, (load.requests or users) + (users if load.warmup else 0))
     warm = _warm_rows(load, users, affordable)
     measured = load.requests or affordable - warm

@@ -140,7 +140,7 @@ def worker_plan(
         "extra_body": profile.target.extra_body,
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
-        "users": load.users if load.loop == "closed" else None,
+        "users": load.scaled_users if load.loop == "closed" else None,
         "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
         "max_in_flight": load.max_in_flight,
         "warmup_ns": round(load.warmup * 1e9),
