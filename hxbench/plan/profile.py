@@ -29,6 +29,7 @@ from hxbench.plan.fields import (
     VariableName,
     broken,
 )
+from hxbench.plan.lengths import OutputTokens
 from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
@@ -78,7 +79,8 @@ class Target(Section):
 class Workload(Section):
     prompts: Line = "short"
     """A shipped set of prompts, or the path of a JSONL file."""
-    output_tokens: Annotated[int, Field(ge=1, le=10**6)] = 64
+    output_tokens: OutputTokens = said(64)
+    """How many to ask for, or {distribution: uniform, from, to}, or lognormal with median and sigma too."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     salt: bool = True
     """Puts a mark of its own in front of each prompt, so that no cache can answer."""
@@ -155,7 +157,7 @@ class Profile(Section):
             raise broken(
                 ("load", key), f"{requests} requests are above limits.requests, {self.limits.requests}"
             )
-        tokens = requests * self.workload.output_tokens
+        tokens = requests * self.workload.output_tokens.least
         if tokens > self.limits.tokens:
             raise broken(
                 ("load", key), f"{tokens} output tokens are above limits.tokens, {self.limits.tokens}"

@@ -18,6 +18,8 @@ from hxbench.plan.workload import Prompt
 if TYPE_CHECKING:
     from hxbench.plan.profile import Load, Profile
 
+_Asked = tuple[Prompt, int]  # and the output tokens
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -53,22 +55,24 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
         places = list(islice(due, len(affordable) + 1))
         _refuse_above(len(affordable), profile, len(places))
     return [
-        _row(profile, trial, number, place, prompt)
-        for number, (place, prompt) in enumerate(zip(places, affordable, strict=False), start=1)
+        _row(profile, trial, number, place, asked)
+        for number, (place, asked) in enumerate(zip(places, affordable, strict=False), start=1)
     ]
 
 
-def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Prompt]:
-    """Returns the prompts of as many requests as a trial's share of the limits allows."""
-    limits, trials = profile.limits, profile.load.trials
-    generator = Random(f"prompts {profile.workload.seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
-    chosen: list[Prompt] = []
-    tokens = 0
-    for prompt in islice(_shuffled(prompts, generator), limits.requests // trials):
-        tokens += prompt.max_tokens or profile.workload.output_tokens
-        if tokens > limits.tokens // trials:
+def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[_Asked]:
+    """Returns prompt and output tokens of as many requests as a trial's share of the limits allows."""
+    limits, trials, seed = profile.limits, profile.load.trials, profile.workload.seed
+    order = Random(f"prompts {seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
+    lengths = Random(f"lengths {seed} {trial}")  # noqa: S311 - as above
+    chosen: list[_Asked] = []
+    left = limits.tokens // trials
+    for prompt in islice(_shuffled(prompts, order), limits.requests // trials):
+        tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
+        left -= tokens
+        if left < 0:
             break
-        chosen.append(prompt)
+        chosen.append((prompt, tokens))
     return chosen
 
 
@@ -110,7 +114,8 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         )
 
 
-def _row(profile: "Profile", trial: int, number: int, place: Place, prompt: Prompt) -> Planned:
+def _row(profile: "Profile", trial: int, number: int, place: Place, asked: _Asked) -> Planned:
+    prompt, max_tokens = asked
     request_id = f"t{trial}-{number:06d}"
     digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()
     return Planned(
@@ -124,6 +129,6 @@ def _row(profile: "Profile", trial: int, number: int, place: Place, prompt: Prom
         due_offset_ns=place.due_offset_ns,
         prompt_id=prompt.id,
         prompt_class=prompt.prompt_class,
-        max_tokens=prompt.max_tokens or profile.workload.output_tokens,
+        max_tokens=max_tokens,
         seed=int.from_bytes(digest[:4]) >> 1,
     )

@@ -9,6 +9,6 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-def said(text: str) -> Any:
+def said(written: Any) -> Any:
     """Returns a field whose default is written as in a profile."""
-    return Field(default=text, validate_default=True)
+    return Field(default=written, validate_default=True)
