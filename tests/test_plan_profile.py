@@ -199,6 +199,7 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
         (f"load.stages: has no place in {CLOSED}", {"loop": "closed", "stages": [CALM]}),
         ("load.burstiness: has no place without arrivals: gamma", {"rate": 1, "burstiness": 2.0}),
         (f"load.max_in_flight: has no place in {CLOSED}", {"users": 1, "max_in_flight": 1}),
+        (f"load.think_time: has no place in {OPEN}", {"rate": 1, "think_time": "1 s"}),
         (f"load.ramp_up: has no place in {OPEN}", {"rate": 1, "ramp_up": "1 s"}),
         (
             "load.ramp_up: is longer than load.warmup: measuring begins with all users there",

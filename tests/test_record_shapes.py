@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,17 @@ def test_users_still_to_come_stay_away_after_a_stop(bench: Bench) -> None:
     shape.stop(STOPPED)
     bench.turn_for(0.15)
     assert (1, 1) == (len(bench.begun), bench.finished)
+
+
+def test_a_user_thinks_between_an_answer_and_the_next_request(bench: Bench) -> None:
+    shape = Users(*bench.common(rows(*[None] * 4)), 1, 0, None, 0, 60 * MS)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.5)
+    entries = [entry for entry in bench.entries() if entry.kind in (Kind.DISPATCH, Kind.END)]
+    thought = [
+        (later.time_ns - earlier.time_ns) / MS
+        for earlier, later in pairwise(entries)
+        if later.kind == Kind.DISPATCH
+    ]
+    assert [60, 60, 60] == pytest.approx(thought, abs=5)
+    assert ([0, 1, 2, 3], 1) == (bench.begun, bench.finished)

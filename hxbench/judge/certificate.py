@@ -229,6 +229,7 @@ def _shape(load: Load) -> dict[str, Any]:
     ]
     asked = {
         "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up,
+        "think_time_s": load.think_time,
         "rate": None if load.rate is None else load.rate * load.scale, "stages": stages or None,
         "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
         "scale": None if load.scale == 1 else load.scale,

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hxbench.plan.load import Load
 from hxbench.records.run_directory import Records
 
 NANOSECONDS = 1e9  # in a second; dividing by it is exact to the last digit, multiplying by 1e-9 is not
@@ -54,7 +55,7 @@ def per_request(records: Records) -> pd.DataFrame:
     late_s = seconds(rows["dispatched_ns"] - due_ns)
     if load.max_in_flight is not None:
         late_s = _lateness(frame, late_s, load.max_in_flight)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load.scaled_users)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load)
     return frame
 
 
@@ -125,16 +126,18 @@ def _lateness(frame: pd.DataFrame, late_s: NDArray[np.float64], places: int) -> 
     return lateness
 
 
-def _turnaround(frame: pd.DataFrame, users: int) -> NDArray[np.float64]:
-    """Seconds from when a user became free to its next request.
+def _turnaround(frame: pd.DataFrame, load: Load) -> NDArray[np.float64]:
+    """Seconds from when a user became free, and had thought, to its next request.
 
-    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was.
+    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was: all
+    think for the same time, so none overtakes another.
     """
+    users = load.scaled_users
     lag = np.full(len(frame), np.nan)
     for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
         in_order = phase["dispatched_s"].sort_values(kind="stable")
         freed = np.sort(phase["done_s"].to_numpy())[: max(len(phase) - users, 0)]
-        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed
+        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed - (load.think_time or 0)
     return lag
 
 

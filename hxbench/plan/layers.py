@@ -34,8 +34,8 @@ _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
     ("load", key): tuple(("load", other) for other in others)
     for key, others in {
         "users": ("rate", "stages", "arrivals", "burstiness", "max_in_flight", "loop"),
-        "rate": ("users", "ramp_up", "stages", "loop"),
-        "stages": ("users", "ramp_up", "rate", "loop", "measure", "requests"),
+        "rate": ("users", "ramp_up", "think_time", "stages", "loop"),
+        "stages": ("users", "ramp_up", "think_time", "rate", "loop", "measure", "requests"),
         "measure": ("requests",),
         "requests": ("measure",),
         "arrivals": ("burstiness",),

@@ -12,7 +12,7 @@ Count = Annotated[int, Field(ge=1, le=10**7)]
 
 # What has no place in each loop, and what each needs.
 _FOREIGN = {
-    "open": ("users", "ramp_up"),
+    "open": ("users", "ramp_up", "think_time"),
     "closed": ("rate", "stages", "arrivals", "burstiness", "max_in_flight"),
 }
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
@@ -39,6 +39,8 @@ class Load(Section):
     """Closed loop only; 1 when not given."""
     ramp_up: Duration | None = None
     """Closed loop only: the users come one after the other, evenly over this part of the warm-up."""
+    think_time: Duration | None = None
+    """Closed loop only: how long a user waits between an answer and its next request."""
     rate: Rate | None = None
     """Open loop only: requests per second."""
     stages: Stages | None = None

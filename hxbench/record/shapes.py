@@ -38,7 +38,7 @@ class Shape(Protocol):
 
 
 class Users:
-    """Closed loop: each of `users` takes the next row of the current phase as soon as it is free."""
+    """Closed loop: each of `users` takes the next row of the current phase when free and done thinking."""
 
     def __init__(
         self,
@@ -51,12 +51,14 @@ class Users:
         warmup_ns: int,
         measure_ns: int | None,
         ramp_up_ns: int = 0,
+        think_ns: int = 0,
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
         self._rows = {
             phase: deque(row for row in rows if row.phase == phase) for phase in ("warmup", "measure")
         }
         self._warmup_ns, self._measure_ns, self._ramp_up_ns = warmup_ns, measure_ns, ramp_up_ns
+        self._think_ns = think_ns
         self._coming = users if ramp_up_ns else 0  # one after the other; the others are there at once
         self._parked = 0 if ramp_up_ns else users
         self._phase = ""
@@ -111,7 +113,7 @@ class Users:
 
     def _ended(self, exchange: Exchange) -> None:
         self._running.discard(exchange)
-        pause = FAILURE_PAUSE_NS if exchange.failed else 0
+        pause = max(self._think_ns, FAILURE_PAUSE_NS) if exchange.failed else self._think_ns
         self._loop.at(time.monotonic_ns() + pause, self._next)
 
     def _drain(self) -> None:

@@ -142,6 +142,7 @@ def worker_plan(
         "seed": profile.workload.seed,
         "users": load.scaled_users if load.loop == "closed" else None,
         "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
+        "think_ns": round((load.think_time or 0) * 1e9),
         "max_in_flight": load.max_in_flight,
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),

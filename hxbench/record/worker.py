@@ -56,7 +56,7 @@ class Worker:
         warmup, measure = plan["warmup_ns"], plan["measure_ns"]
         if plan["users"] is None:
             return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], plan["limits"]["total"])
-        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"])
+        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"], plan["think_ns"])
 
     def run(self) -> None:
         """Puts on the load that stdin asks for, to its end."""
