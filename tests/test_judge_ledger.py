@@ -52,6 +52,11 @@ def test_send_lag_in_open_loop(late_ms: int, state: str) -> None:
     assert found.detail == f"p99 from due to dispatched is {late_ms} ms"
 
 
+def test_with_a_cap_the_ledger_says_that_the_wait_for_a_place_is_not_in_the_lag() -> None:
+    found = entry(records(loop="open", profile={"load.max_in_flight": 100}), "send_lag")
+    assert ("ok", "p99 from due, with a place free, to dispatched is 0 s") == (found.state, found.detail)
+
+
 @pytest.mark.parametrize(("late", "share", "state"), [(1, 0.0, "ok"), (6, 0.05, "ok"), (7, 0.06, "broken")])
 def test_the_rate_of_an_open_loop_that_is_not_reached(late: int, share: float, state: str) -> None:
     run = records(requests=100, warmup=0, loop="open")

@@ -25,7 +25,8 @@ def send_lag(measured: Measured) -> Found | None:
         return None
     lag = np.sort(measured.attempted["send_lag_s"].dropna().to_numpy())
     p99 = nearest_rank(lag, 0.99)
-    return p99, f"p99 from due to dispatched is {units.duration(p99)}"
+    could = "due" if measured.records.profile.load.max_in_flight is None else "due, with a place free,"
+    return p99, f"p99 from {could} to dispatched is {units.duration(p99)}"
 
 
 def achieved_rate(measured: Measured) -> Found | None:
