@@ -27,7 +27,8 @@ _PROFILE_FLAGS = (
     ("--seed", "workload.seed", "Seed of prompts, salt and arrivals."),
     ("--users", "load.users", "Closed loop: users who wait for their answer."),
     ("--rate", "load.rate", "Open loop: requests a second."),
-    ("--arrivals", "load.arrivals", "Open loop: constant or poisson."),
+    ("--arrivals", "load.arrivals", "Open loop: constant, poisson, or gamma (with load.burstiness)."),
+    ("--scale", "load.scale", "Factor for users and rates; the verdict holds for the scaled load only."),
     ("--duration", "load.measure", "Length of the measured phase, such as 60s."),
     ("--requests", "load.requests", "Number of measured requests."),
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
@@ -43,7 +44,9 @@ def _profile_flags(command: Command) -> Command:
     )(command)
     command = click.option("--yes", is_flag=True, help="Agree to what a server elsewhere may cost.")(command)
     return click.option(
-        "--load", type=click.Path(path_type=Path), help="A second profile, laid over the first."
+        "--load",
+        type=click.Path(path_type=Path),
+        help="A second profile, or baseline, stress or spike, laid over the first.",
     )(command)
 
 

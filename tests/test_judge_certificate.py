@@ -308,3 +308,20 @@ def test_resources_of_processes_sampled_together_are_added_up() -> None:
     twice = replace(run, series=run.series.loc[run.series.index.repeat(2)].reset_index(drop=True))
     cores = metrics.resources(twice).groupby("source")["cpu_cores"].mean()
     assert cores["process"] == pytest.approx(1.8)
+
+
+def test_a_certificate_says_which_load_it_holds_for_scale_included() -> None:
+    stages = [
+        {"name": "calm", "rate": 2, "duration": "30 s"},
+        {"name": "up", "rate": {"from": 2, "to": 8}, "duration": "10 s"},
+    ]
+    given = {"load.stages": stages, "load.rate": None, "load.requests": None, "load.scale": 0.5}
+    made = certificate.build(records(loop="open", profile=given))
+    assert ["calm: 1 req/s for 30 s", "up: 1 to 4 req/s for 10 s"] == made["measurement"]["stages"]
+    assert ("rate" not in made["measurement"], 0.5) == (True, made["measurement"]["scale"])
+    assert "Users and rates are the profile's times 0.5: all this holds for that load only." in made["notes"]
+
+
+def test_users_are_certified_as_they_were_scaled() -> None:
+    made = certificate.build(records(users=4, profile={"load.scale": 0.5}))
+    assert 2 == made["measurement"]["users"]

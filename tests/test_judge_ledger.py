@@ -39,7 +39,7 @@ def test_what_a_threat_touches_are_metrics() -> None:
 def test_each_kind_of_load_has_its_own_threats() -> None:
     by_time = records(profile={"load.requests": None, "load.measure": "60 s"})
     assert {"user_idle", "user_idle_rate"} == set(names(records())) - set(names(records(loop="open")))
-    assert {"send_lag"} == set(names(records(loop="open"))) - set(names(records()))
+    assert {"send_lag", "achieved_rate"} == set(names(records(loop="open"))) - set(names(records()))
     assert {"request_cap"} == set(names(by_time)) - set(names(records()))
 
 
@@ -50,6 +50,38 @@ def test_send_lag_in_open_loop(late_ms: int, state: str) -> None:
     found = entry(changed(run, "requests", dispatched_ns=late), "send_lag")
     assert (state, late_ms / 1e3) == (found.state, found.value)
     assert found.detail == f"p99 from due to dispatched is {late_ms} ms"
+
+
+def test_with_a_cap_the_ledger_says_that_the_wait_for_a_place_is_not_in_the_lag() -> None:
+    found = entry(records(loop="open", profile={"load.max_in_flight": 100}), "send_lag")
+    assert ("ok", "p99 from due, with a place free, to dispatched is 0 s") == (found.state, found.detail)
+
+
+@pytest.mark.parametrize(("late", "share", "state"), [(1, 0.0, "ok"), (6, 0.05, "ok"), (7, 0.06, "broken")])
+def test_the_rate_of_an_open_loop_that_is_not_reached(late: int, share: float, state: str) -> None:
+    run = records(requests=100, warmup=0, loop="open")
+    end_ns = int(run.phases["end_ns"].max())
+    sent = run.requests["dispatched_ns"].where(run.requests.index < 100 - late, end_ns)
+    found = entry(changed(run, "requests", dispatched_ns=sent), "achieved_rate")
+    assert (share, state) == (found.value, found.state)
+    assert f"{100 - late} requests were sent in the time in which 100 were due" == found.detail
+    assert (found.voids("PASS"), found.voids("FAIL")) == (state == "broken", False)
+
+
+def test_a_backlog_from_the_warm_up_is_another_rate_too() -> None:
+    run = records(requests=20, warmup=20, loop="open")
+    start_ns = int(run.phases.set_index("phase").loc["measure", "start_ns"])
+    found = entry(
+        changed(run, "requests", dispatched_ns=run.requests["dispatched_ns"].clip(lower=start_ns)),
+        "achieved_rate",
+    )
+    assert (0.95, "broken") == (found.value, found.state)
+
+
+def test_where_nothing_was_due_the_rate_is_unknown() -> None:
+    run = records(loop="open")
+    found = entry(changed(run, "phases", end_ns=run.phases["start_ns"]), "achieved_rate")
+    assert (None, "unknown") == (found.value, found.state)
 
 
 @pytest.mark.parametrize(("pause_ms", "state"), [(20, "ok"), (23, "broken")])

@@ -99,6 +99,15 @@ def test_over_time_knows_what_was_in_flight() -> None:
     assert [0.0, 0.5, 1.0, 1.5, 2.0] == list(rows["time_s"])
 
 
+def test_over_time_holds_what_was_due_against_what_was_sent() -> None:
+    run = records(requests=4, warmup=0, loop="open", ttft_s=0.1, gap_s=0.01)
+    late = run.requests["dispatched_ns"].where(run.requests.index != 1, START_NS + 3 * SECOND // 2)
+    rows = metrics.over_time(changed(run, "requests", dispatched_ns=late))
+    assert [2, 2] == list(rows["due_per_s"][:2])
+    assert [1, 3] == list(rows["sent_per_s"][:2])
+    assert metrics.over_time(records(requests=4))["due_per_s"].isna().all()
+
+
 def test_what_never_ended_stays_in_flight() -> None:
     run = records(requests=2, users=2, tokens=2, warmup=0, ttft_s=[1.0, 2.0], gap_s=0.5)
     run = changed(run, "requests", done_ns=run.requests["done_ns"].where([True, False]))

@@ -140,6 +140,33 @@ def test_in_closed_loop_the_send_lag_is_how_long_a_user_was_free() -> None:
     assert [0.001] * 4 == pytest.approx(list(rows["send_lag_s"].dropna()))
 
 
+def test_the_time_in_which_users_think_is_no_send_lag() -> None:
+    run = records(requests=3, warmup=0, users=1, profile={"load.think_time": "0.25 s"})
+    stamps = {
+        "dispatched_ns": [START_NS, START_NS + 13 * SECOND // 10, START_NS + 27 * SECOND // 10],
+        "done_ns": [START_NS + SECOND, START_NS + 24 * SECOND // 10, START_NS + 3 * SECOND],
+    }
+    rows = measured(changed(run, "requests", **stamps))
+    assert [0.05, 0.05] == pytest.approx(list(rows["send_lag_s"].dropna()))
+
+
+def test_with_a_cap_the_send_lag_counts_from_when_a_place_was_free() -> None:
+    run = records(requests=4, warmup=0, loop="open", profile={"load.max_in_flight": 2})
+    sent, done = [0.0, 0.0, 0.102, 0.303], [0.1, 0.3, 0.5, 0.6]
+    run = changed(
+        run,
+        "requests",
+        due_ns=[START_NS + round(s * SECOND) for s in (0.0, 0.0, 0.01, 0.02)],
+        dispatched_ns=[START_NS + round(s * SECOND) for s in sent],
+        first_token_ns=[START_NS + round((s + 0.05) * SECOND) for s in sent],
+        done_ns=[START_NS + round(s * SECOND) for s in done],
+    )
+    rows = measured(run)
+    assert [0, 0, 0.002, 0.003] == pytest.approx(list(rows["send_lag_s"]), abs=1e-9)
+    assert [0.05, 0.05, 0.142, 0.333] == pytest.approx(list(rows["ttft_s"]))
+    assert [0.05] * 4 == pytest.approx(list(rows["ttft_dispatch_s"]))
+
+
 def test_more_users_than_requests_have_no_send_lag() -> None:
     assert measured(records(requests=2, warmup=0, users=5))["send_lag_s"].isna().all()
 

@@ -299,3 +299,28 @@ def test_a_bare_name_is_a_shipped_profile_unless_a_file_has_it(small):
 def test_missing_keys_are_missed_in_the_profile_not_in_what_lies_over_it(write):
     base, more = write("name: a"), write("load: {users: 3}", "y.yaml")
     assert "x.yaml: target.model: required, missing" == refused(base, load=more)
+
+
+@pytest.mark.parametrize(
+    ("name", "users", "a_second", "measure"),
+    [("baseline", 100, 10, 300.0), ("stress", 1000, 50, 600.0), ("spike", 5000, 100, 60.0)],
+)
+def test_the_shipped_loads_are_those_of_the_requirement(name, users, a_second, measure):
+    load = resolve("smollm2-135m", load=name).profile.load
+    assert ("closed", users, a_second, measure) == (
+        load.loop, load.users, load.users / load.ramp_up, load.measure,
+    )  # fmt: skip
+
+
+def test_a_load_that_is_not_shipped_is_refused_with_those_that_are():
+    with pytest.raises(ProfileError) as caught:
+        resolve("smollm2-135m", load="stres")
+    assert "stres: no such file or shipped profile; did you mean stress" == str(caught.value)
+
+
+def test_a_scaled_load_is_held_against_the_limits_as_it_will_be():
+    overrides = {"load.users": (100, "--users"), "load.scale": (60.0, "--scale")}
+    overrides |= {"limits.requests": (5000, "--set"), "load.measure": ("60 s", "--duration")}
+    with pytest.raises(ProfileError) as caught:
+        resolve("smollm2-135m", overrides=overrides)
+    assert "--users: load.users: 6000 requests are above limits.requests, 5000" == str(caught.value)

@@ -12,6 +12,8 @@ from hxbench.plan.objectives import METRICS, Objective
 from hxbench.plan.profile import Load, Profile, json_schema, known_keys, takes_text
 from hxbench.shipped import shipped, shipped_names
 
+CALM = {"name": "calm", "rate": "2 req/s", "duration": "10 s"}
+BESIDE_STAGES = "has no place beside load.stages, which have their own; set it to null"
 OPEN = "a load with loop: open; set it to null"
 CLOSED = "a load with loop: closed; set it to null"
 SHIPPED = shipped_names("parameters", ".yaml")
@@ -176,6 +178,37 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
             "take 1, or 3 and more",
             {"trials": 2},
         ),
+        ("load.stages: expected a list, got 3", {"stages": 3}),
+        ("load.stages: expected a list of 1 or more values, got a list", {"stages": []}),
+        ("load.stages.0: expected a mapping, got 1", {"stages": [1]}),
+        ("load.stages.0.duration: required, missing", {"stages": [{"name": "a", "rate": 1}]}),
+        ("load.stages.0.rat: unknown key; did you mean rate", {"stages": [{**CALM, "rat": 1}]}),
+        ("load.stages.0.rate: expected a number above 0, got 0", {"stages": [{**CALM, "rate": 0}]}),
+        (
+            "load.stages.0.rate: expected a rate or a mapping of from and to",
+            {"stages": [{**CALM, "rate": {"from": 1}}]},
+        ),
+        (
+            "load.stages.0.rate.to: expected a number above 0, got -1",
+            {"stages": [{**CALM, "rate": {"from": 1, "to": -1}}]},
+        ),
+        ("load.stages: two stages are called calm", {"stages": [CALM, CALM]}),
+        (f"load.rate: {BESIDE_STAGES}", {"stages": [CALM], "rate": 1}),
+        (f"load.measure: {BESIDE_STAGES}", {"stages": [CALM], "measure": "1 s"}),
+        (f"load.requests: {BESIDE_STAGES}", {"stages": [CALM], "requests": 9}),
+        (f"load.stages: has no place in {CLOSED}", {"loop": "closed", "stages": [CALM]}),
+        ("load.burstiness: has no place without arrivals: gamma", {"rate": 1, "burstiness": 2.0}),
+        (f"load.max_in_flight: has no place in {CLOSED}", {"users": 1, "max_in_flight": 1}),
+        (f"load.think_time: has no place in {OPEN}", {"rate": 1, "think_time": "1 s"}),
+        (f"load.ramp_up: has no place in {OPEN}", {"rate": 1, "ramp_up": "1 s"}),
+        (
+            "load.ramp_up: is longer than load.warmup: measuring begins with all users there",
+            {"ramp_up": "11 s"},
+        ),
+        (
+            "load.stages: 6020 requests are above limits.requests, 5000",
+            {"stages": [{**CALM, "duration": "3000 s"}]},
+        ),
         ("load.requests: 5001 requests are above limits.requests, 5000", {"requests": 5001}),
         ("load.requests: 6000 requests are above limits.requests, 5000", {"requests": 2000, "trials": 3}),
         ("load.rate: 7000 requests are above limits.requests, 5000", {"rate": 100}),
@@ -184,6 +217,20 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
 )  # fmt: skip
 def test_a_load_that_cannot_be_run_or_judged_is_refused(expected, written):
     assert expected == refused("load", written)
+
+
+def test_gamma_arrivals_need_their_burstiness():
+    with pytest.raises(ProfileError) as caught:
+        profile(load={"rate": 1, "arrivals": "gamma"})
+    assert "profile: load.burstiness: required by arrivals: gamma" == str(caught.value)
+    assert 0.5 == profile(load={"rate": 1, "arrivals": "gamma", "burstiness": 0.5}).load.burstiness
+
+
+def test_a_rate_is_written_as_it_is_read_steady_or_ramping():
+    stages = [CALM, {"name": "up", "rate": {"from": "2 req/s", "to": "9.5 req/s"}, "duration": "5 s"}]
+    document = profile(load={"stages": stages}).model_dump(mode="json", by_alias=True)
+    assert stages == document["load"]["stages"]
+    assert Profile.model_validate(document) == profile(load={"stages": stages})
 
 
 @pytest.mark.parametrize("trials", [1, 3, 5])
@@ -377,7 +424,7 @@ def test_mixtral_has_the_numbers_of_its_source():
         ("error_rate", "share", "<", 0.01), ("memory", "peak", "<=", 90e9), ("cpu", "max", "<=", 8.0),
     } == limits_of(given)  # fmt: skip
     assert (50, 300.0, 500, 0.7) == (
-        given.load.users, given.load.measure, given.workload.output_tokens, given.workload.temperature,
+        given.load.users, given.load.measure, given.workload.output_tokens.most, given.workload.temperature,
     )  # fmt: skip
     assert (60.0, 50.0) == (given.not_executed.ramp_up, given.not_executed.target_rate)
     assert (16e9, 4.0, {"empty_prompt": 400}) == (
@@ -392,7 +439,7 @@ def test_hermes_has_the_numbers_of_its_source():
     assert ("http://127.0.0.1:11401", "hermes") == (given.target.server, given.target.model)
     assert {("error_rate", "share", "<", 0.01)} == limits_of(given)
     assert (30, 300.0, 300, 0.8) == (
-        given.load.users, given.load.measure, given.workload.output_tokens, given.workload.temperature,
+        given.load.users, given.load.measure, given.workload.output_tokens.most, given.workload.temperature,
     )  # fmt: skip
     assert (45.0, 75.0) == (given.not_executed.ramp_up, given.not_executed.target_rate)
     assert (8e9, 2.0) == (given.environment.memory, given.environment.cpu)

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hxbench.record.connection import Address
 from hxbench.record.exchange import Exchange, Limits, Wire
 from hxbench.record.loop import Loop
 from hxbench.record.shapes import Arrivals, Row, Users
-from hxbench.records.journal import STOPPED, Kind, Reader, Writer
+from hxbench.records.journal import STOPPED, Entry, Kind, Reader, Writer
 from hxbench.wire import http
 from hxbench.wire.openai import DIALECT
 from tests import servers
@@ -64,10 +65,13 @@ class Bench:
         self._wire.close()
         self._wire.journal.close()
 
-    def kinds(self) -> list[int]:
+    def entries(self) -> list[Entry]:
         """What has been written to the journal."""
         self._wire.journal.flush()
-        return [entry.kind for entry in Reader(self.path).entries()]
+        return list(Reader(self.path).entries())
+
+    def kinds(self) -> list[int]:
+        return [entry.kind for entry in self.entries()]
 
 
 def rows(*due_ms: float | None, phase: str = "measure") -> list[Row]:
@@ -144,3 +148,84 @@ def test_an_answer_is_dispatched_and_ended_exactly_once(bench: Bench) -> None:
     bench.turn_for(0.15)
     kinds = bench.kinds()
     assert (3, 3, 1) == (kinds.count(Kind.DISPATCH), kinds.count(Kind.END), bench.finished)
+
+
+def test_no_more_are_in_flight_than_there_are_places_and_the_rest_go_in_their_order(bench: Bench) -> None:
+    shape = Arrivals(*bench.common(rows(*range(10, 20))), 0, 25 * MS, 2, SECOND)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.4)
+    kinds = bench.kinds()
+    in_flight = [0]
+    for kind in kinds:
+        in_flight.append(in_flight[-1] + (kind == Kind.DISPATCH) - (kind == Kind.END))
+    assert (2, 0) == (max(in_flight), in_flight[-1])
+    assert ([*range(10)], 10, 1) == (bench.begun, kinds.count(Kind.END), bench.finished)
+    assert [("measure", True), ("measure", False), ("drain", True), ("drain", False)] == bench.phases
+
+
+def test_a_place_that_is_free_is_not_waited_for(bench: Bench) -> None:
+    shape = Arrivals(*bench.common(rows(20, 90, 160)), 0, 200 * MS, 1, SECOND)
+    start = time.monotonic_ns()
+    shape.start(start)
+    bench.turn_for(0.25)
+    sent = [entry.time_ns - start for entry in bench.entries() if entry.kind == Kind.DISPATCH]
+    assert [20, 90, 160] == pytest.approx([time_ns / MS for time_ns in sent], abs=5)
+
+
+def test_who_waits_too_long_for_a_place_fails_without_having_been_sent(bench: Bench) -> None:
+    shape = Arrivals(*bench.common(rows(10, 11, 12)), 0, 15 * MS, 1, 10 * MS)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.2)
+    entries = bench.entries()
+    assert [0] == [entry.number for entry in entries if entry.kind == Kind.DISPATCH]
+    ends = [(entry.number, entry.body.decode()) for entry in entries if entry.kind == Kind.END]
+    reason = "time limit: no place within 10 ms, with 1 in flight"
+    assert [(0, ""), (1, reason), (2, reason)] == ends
+    assert 1 == bench.finished
+
+
+def test_after_a_stop_nobody_gets_a_place(bench: Bench) -> None:
+    shape = Arrivals(*bench.common(rows(*[5] * 20)), 0, 500 * MS, 2, SECOND)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.015)
+    shape.stop(STOPPED)
+    bench.turn_for(0.1)
+    assert (2, 1) == (len(bench.begun), bench.finished)
+
+
+def test_users_come_one_after_the_other_over_the_ramp(bench: Bench) -> None:
+    plan = [*rows(*[None] * 50, phase="warmup"), *rows(*[None] * 50)]
+    shape = Users(*bench.common(plan), 4, 200 * MS, 50 * MS, 160 * MS)
+    start = time.monotonic_ns()
+    shape.start(start)
+    bench.turn_for(0.35)
+    in_flight = 0
+    reached: dict[int, float] = {}
+    for entry in bench.entries():
+        in_flight += (entry.kind == Kind.DISPATCH) - (entry.kind == Kind.END)
+        reached.setdefault(in_flight, (entry.time_ns - start) / MS)
+    assert [0, 40, 80, 120] == pytest.approx([reached[users] for users in (1, 2, 3, 4)], abs=15)
+    assert (4, 1) == (max(reached), bench.finished)
+
+
+def test_users_still_to_come_stay_away_after_a_stop(bench: Bench) -> None:
+    shape = Users(*bench.common(rows(*[None] * 9, phase="warmup")), 3, 90 * MS, 50 * MS, 90 * MS)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.01)
+    shape.stop(STOPPED)
+    bench.turn_for(0.15)
+    assert (1, 1) == (len(bench.begun), bench.finished)
+
+
+def test_a_user_thinks_between_an_answer_and_the_next_request(bench: Bench) -> None:
+    shape = Users(*bench.common(rows(*[None] * 4)), 1, 0, None, 0, 60 * MS)
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.5)
+    entries = [entry for entry in bench.entries() if entry.kind in (Kind.DISPATCH, Kind.END)]
+    thought = [
+        (later.time_ns - earlier.time_ns) / MS
+        for earlier, later in pairwise(entries)
+        if later.kind == Kind.DISPATCH
+    ]
+    assert [60, 60, 60] == pytest.approx(thought, abs=5)
+    assert ([0, 1, 2, 3], 1) == (bench.begun, bench.finished)

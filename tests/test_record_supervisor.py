@@ -21,7 +21,7 @@ from hxbench.record import supervisor
 from hxbench.record.children import Child
 from hxbench.record.supervisor import Interrupted, Served, StopRequest, Trial, start_decoder, stop_signals
 from hxbench.records import tables
-from hxbench.records.schemas import REQUESTS, SCHEDULE
+from hxbench.records.schemas import PHASES, REQUESTS, SCHEDULE
 from tests import servers
 from tests.servers import Behaviour, Server
 
@@ -255,3 +255,27 @@ def test_outside_the_main_thread_no_signal_is_heard() -> None:
     thread.start()
     thread.join()
     assert [None] == heard
+
+
+def test_a_load_in_stages_is_recorded_stage_by_stage_and_ends_with_the_last(
+    run_dir: Path, server: Server
+) -> None:
+    stages = [
+        {"name": "calm", "rate": 20, "duration": "0.2 s"},
+        {"name": "spike", "rate": {"from": 20, "to": 100}, "duration": "0.2 s"},
+    ]
+    made = profile(
+        server.url,
+        **{"load.stages": stages, "load.requests": None, "load.arrivals": "constant", "load.warmup": "0.1 s"},
+    )
+    run = Run(run_dir, made, server.url)
+    run.record()
+    schedule = tables.read(run_dir / "records" / "schedule.parquet", SCHEDULE)
+    assert [("warmup", "calm", 2), ("measure", "calm", 4), ("measure", "spike", 12)] == [
+        (*key, len(rows)) for key, rows in schedule.groupby(["phase", "stage"], sort=False)
+    ]
+    requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
+    assert ["ok"] * 18 == list(requests["outcome"])
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES).set_index("phase")
+    length_ns = phases.loc["measure", "end_ns"] - phases.loc["measure", "start_ns"]
+    assert 0.4 == pytest.approx(length_ns / SECOND, abs=0.05)

@@ -47,6 +47,8 @@ def over_time(count: int = 60, trials: int = 1) -> pd.DataFrame:
                 "output_tokens_per_s": 90.0,
                 "requests_per_s": 3.0,
                 "failures_per_s": [1.0] + [0.0] * (count - 1),
+                "due_per_s": np.nan,
+                "sent_per_s": 3.0,
                 "in_flight": 2.0,
             }
         )
@@ -144,6 +146,13 @@ def test_warm_up_and_drain_are_shaded_and_the_measured_phase_is_not() -> None:
     made = figures.throughput(over_time(), spans=SPANS)
     assert {(-20, 0), (60, 61)} == {(shape.x0, shape.x1) for shape in made.layout.shapes}
     assert ["warm-up"] == texts(made)  # the drain is too short to be named
+
+
+def test_an_open_loop_shows_what_was_due_and_sent_beneath_what_was_answered() -> None:
+    made = figures.throughput(over_time().assign(due_per_s=4.0, sent_per_s=3.5))
+    in_panel_2 = [trace.y[0] for trace in made.data if trace.yaxis == "y2" and trace.mode == "lines"]
+    assert [4.0, 3.5, 3.0] == in_panel_2
+    assert 3 == sum(trace.mode == "lines" for trace in figures.throughput(over_time()).data)
 
 
 def test_failures_are_marked_where_they_happened() -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hxbench import units
 from hxbench.judge import checks, ledger, threats
 from hxbench.judge.gates import Gate, evaluate
 from hxbench.judge.measured import Measured
@@ -11,6 +12,7 @@ from hxbench.judge.requests import window_lengths
 from hxbench.judge.summary import finite, summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
 from hxbench.plan.catalogue import Entry, level_1, select
+from hxbench.plan.load import Load
 from hxbench.plan.objectives import LATENCIES
 from hxbench.plan.profile import REFERENCE, Profile
 from hxbench.records.run_directory import Records
@@ -210,15 +212,33 @@ def _target(records: Records) -> dict[str, Any]:
 
 def _measurement(measured: Measured) -> dict[str, Any]:
     load = measured.records.profile.load
-    closed, one = load.loop == "closed", load.trials == 1
+    one = load.trials == 1
     return {
         "loop": load.loop,
-        **({"users": load.users} if closed else {"rate": load.rate, "arrivals": load.arrivals}),
+        **_shape(load),
         "trials": load.trials,
         "measured_s": sum(window_lengths(measured.records).values()),
         "requests": len(measured.attempted),
         "repeatability": "not assessed (one trial)" if one else f"{load.trials} trials",
     }
+
+
+def _shape(load: Load) -> dict[str, Any]:
+    """Returns what was asked for, scale included, without the keys that the load leaves out."""
+    stages = [
+        f"{name}: {' to '.join(dict.fromkeys(map(units.number, (rate.begin, rate.end))))} req/s "
+        f"for {units.duration(seconds)}"
+        for name, rate, seconds in load.slopes
+        if name is not None
+    ]
+    asked = {
+        "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up,
+        "think_time_s": load.think_time,
+        "rate": None if load.rate is None else load.rate * load.scale, "stages": stages or None,
+        "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
+        "scale": None if load.scale == 1 else load.scale,
+    }  # fmt: skip
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _declarations(records: Records) -> dict[str, Any]:
@@ -240,6 +260,9 @@ def _notes(records: Records) -> list[str]:
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )
+    if profile.load.scale != 1:
+        factor = units.number(profile.load.scale)
+        notes.append(f"Users and rates are the profile's times {factor}: all this holds for that load only.")
     missing = profile.not_executed.model_dump(mode="json", exclude_none=True) if profile.not_executed else {}
     if missing:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())

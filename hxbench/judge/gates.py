@@ -48,8 +48,8 @@ def planned_requests(profile: Profile) -> int:
     load = profile.load
     if load.requests is not None:
         return load.requests * load.trials
-    if load.rate is not None and load.measure is not None:
-        return min(int(load.rate * load.measure) * load.trials, profile.limits.requests)
+    if load.expected_arrivals is not None:
+        return min(int(load.expected_arrivals) * load.trials, profile.limits.requests)
     return profile.limits.requests
 
 

@@ -25,7 +25,29 @@ def send_lag(measured: Measured) -> Found | None:
         return None
     lag = np.sort(measured.attempted["send_lag_s"].dropna().to_numpy())
     p99 = nearest_rank(lag, 0.99)
-    return p99, f"p99 from due to dispatched is {units.duration(p99)}"
+    could = "due" if measured.records.profile.load.max_in_flight is None else "due, with a place free,"
+    return p99, f"p99 from {could} to dispatched is {units.duration(p99)}"
+
+
+def achieved_rate(measured: Measured) -> Found | None:
+    """Returns by which share more or fewer were sent than were due in the measured window: the worst trial.
+
+    One request may fall on either side of the window's end by nobody's fault.
+    """
+    if measured.records.profile.load.loop != "open":
+        return None
+    found = [_sent_and_due(measured, *trial) for trial in window_lengths(measured.records).items()]
+    off = [(max(abs(sent - due) - 1, 0) / due, sent, due) for sent, due in found if due]
+    if not off:
+        return None, NOT_STATED
+    share, sent, due = max(off)
+    return share, f"{sent} requests were sent in the time in which {due} were due"
+
+
+def _sent_and_due(measured: Measured, trial: int, length_s: float) -> tuple[int, int]:
+    rows = measured.requests[measured.requests["trial"] == trial]
+    sent, due = (int(rows[name].between(0, length_s, "left").sum()) for name in ("dispatched_s", "due_s"))
+    return sent, due
 
 
 def idle_share(measured: Measured) -> Found | None:

@@ -63,22 +63,25 @@ def _elapsed(requests: pd.DataFrame) -> float:
 def over_time(records: Records, requests: pd.DataFrame, width_s: float = 1.0) -> pd.DataFrame:
     """Returns one row a trial and stretch of `width_s`, from the first request sent to the last done.
 
-    trial, time_s (its start), output_tokens_per_s, requests_per_s (good ones), failures_per_s, in_flight
-    (mean over the stretch).
+    trial, time_s (its start), output_tokens_per_s, requests_per_s (good ones), failures_per_s, due_per_s (NaN
+    in a closed loop), sent_per_s, in_flight (mean over the stretch).
     """
     arrivals = token_arrivals(records, requests).dropna()
     made = [
         _trial_over_time(trial, rows, arrivals[arrivals["trial"] == trial], width_s)
         for trial, rows in requests.dropna(subset=["dispatched_s", "done_s"], how="all").groupby("trial")
     ]
-    columns = ["trial", "time_s", "output_tokens_per_s", "requests_per_s", "failures_per_s", "in_flight"]
+    columns = [
+        "trial", "time_s", "output_tokens_per_s", "requests_per_s", "failures_per_s", "due_per_s",
+        "sent_per_s", "in_flight",
+    ]  # fmt: skip
     return pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=columns, dtype="float64")
 
 
 def _trial_over_time(
     trial: object, rows: pd.DataFrame, arrivals: pd.DataFrame, width_s: float
 ) -> pd.DataFrame:
-    times = rows[["dispatched_s", "done_s"]].to_numpy()
+    times = rows[["dispatched_s", "done_s", "due_s"]].to_numpy()
     first, last = np.floor(np.nanmin(times) / width_s), np.ceil(np.nanmax(times) / width_s)
     edges = np.arange(first, max(last, first + 1) + 1) * width_s
     sent = times[~np.isnan(times[:, 0])]
@@ -95,6 +98,8 @@ def _trial_over_time(
             "output_tokens_per_s": a_second(arrivals["time_s"], arrivals["tokens"]),
             "requests_per_s": a_second(done.loc[done["ok"], "done_s"]),
             "failures_per_s": a_second(done.loc[~done["ok"], "done_s"]),
+            "due_per_s": a_second(due) if len(due := rows["due_s"].dropna()) else np.nan,
+            "sent_per_s": a_second(rows["dispatched_s"].dropna()),
             "in_flight": np.diff(seconds_in_flight(starts, ends, edges)) / width_s,
         }
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hxbench.plan.load import Load
 from hxbench.records.run_directory import Records
 
 NANOSECONDS = 1e9  # in a second; dividing by it is exact to the last digit, multiplying by 1e-9 is not
@@ -40,7 +41,7 @@ def per_request(records: Records) -> pd.DataFrame:
     zero = zero_ns(records, schedule["trial"])
     due_ns = rows["due_ns"].fillna(schedule["due_ns"])
     origin_ns = due_ns if is_open else rows["dispatched_ns"]
-    frame = schedule[["request_id", "trial", "phase", "user", "max_tokens"]].copy()
+    frame = schedule[["request_id", "trial", "phase", "stage", "user", "max_tokens"]].copy()
     frame[_COPIED] = rows[_COPIED]
     frame["outcome"] = frame["outcome"].fillna("unfinished")
     frame["ok"] = (frame["outcome"] == "ok").astype(bool)
@@ -50,8 +51,11 @@ def per_request(records: Records) -> pd.DataFrame:
     frame["attempted"] = _attempted(records, frame, is_open=is_open)
     _add_times(frame, rows, origin_ns)
     frame["tpot_s"] = _tpot(records, frame["request_id"], rows)
+    load = records.profile.load
     late_s = seconds(rows["dispatched_ns"] - due_ns)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, records.profile.load.users or 1)
+    if load.max_in_flight is not None:
+        late_s = _lateness(frame, late_s, load.max_in_flight)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load)
     return frame
 
 
@@ -108,16 +112,32 @@ def _first_read_tokens(records: Records, ids: pd.Series, rows: pd.DataFrame) -> 
     return np.where(np.isnan(stated), by_share, stated)
 
 
-def _turnaround(frame: pd.DataFrame, users: int) -> NDArray[np.float64]:
-    """Seconds from when a user became free to its next request.
+def _lateness(frame: pd.DataFrame, late_s: NDArray[np.float64], places: int) -> NDArray[np.float64]:
+    """Seconds from when a request could be sent to when it was: it was due (`late_s` ago), and had a place.
 
-    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was.
+    With n places the k-th dispatch of a trial waits for the (k-n)-th completion, whichever that was. What a
+    request waited for its place is no fault of the instrument; its times, counted from due, hold it.
     """
+    lateness = late_s.copy()
+    for _, trial in frame[frame["dispatched_s"].notna()].groupby("trial"):
+        in_order = trial["dispatched_s"].sort_values(kind="stable").iloc[places:]
+        freed = np.sort(trial["done_s"].to_numpy())[: len(in_order)]
+        lateness[in_order.index] = np.fmin(lateness[in_order.index], in_order.to_numpy() - freed)
+    return lateness
+
+
+def _turnaround(frame: pd.DataFrame, load: Load) -> NDArray[np.float64]:
+    """Seconds from when a user became free, and had thought, to its next request.
+
+    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was: all
+    think for the same time, so none overtakes another.
+    """
+    users = load.scaled_users
     lag = np.full(len(frame), np.nan)
     for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
         in_order = phase["dispatched_s"].sort_values(kind="stable")
         freed = np.sort(phase["done_s"].to_numpy())[: max(len(phase) - users, 0)]
-        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed
+        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed - (load.think_time or 0)
     return lag
 
 

@@ -74,9 +74,63 @@ class Text:
         return written
 
 
+@dataclass(frozen=True)
+class Ramp:
+    """A rate per second that changes evenly; a steady one begins as it ends."""
+
+    begin: float
+    end: float
+
+    @property
+    def mean(self) -> float:
+        return (self.begin + self.end) / 2
+
+    def times(self, factor: float) -> "Ramp":
+        """Returns the ramp with both ends multiplied."""
+        return Ramp(self.begin * factor, self.end * factor)
+
+
+_RATE = Quantity("rate", at_most=1e5)
+
+
+class _Slope:
+    """Reads a rate, or the mapping {from, to} of two, into a ramp."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(self.write)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        rate = _RATE.__get_pydantic_json_schema__()
+        ends = {"from": rate, "to": rate}
+        both = {"type": "object", "properties": ends, "required": [*ends], "additionalProperties": False}
+        return {"anyOf": [rate, both]}
+
+    def read(self, written: Any) -> Ramp:
+        if not isinstance(written, dict):
+            rate = _RATE.read(written)
+            return Ramp(rate, rate)
+        if written.keys() != {"from", "to"}:
+            raise ValueError("expected a rate or a mapping of from and to")
+        return Ramp(self._end(written, "from"), self._end(written, "to"))
+
+    @staticmethod
+    def _end(written: dict[str, Any], key: str) -> float:
+        try:
+            return _RATE.read(written[key])
+        except ValueError as error:
+            raise broken((key,), str(error)) from None
+
+    @staticmethod
+    def write(ramp: Ramp) -> str | dict[str, str]:
+        begin, end = (units.exact(rate, "rate") for rate in (ramp.begin, ramp.end))
+        return begin if begin == end else {"from": begin, "to": end}
+
+
+Slope = Annotated[Ramp, _Slope()]
 Duration = Annotated[float, Quantity("duration", at_most=7 * _DAY)]
 DurationOrZero = Annotated[float, Quantity("duration", at_most=7 * _DAY, zero=True)]
-Rate = Annotated[float, Quantity("rate", at_most=1e5)]
+Rate = Annotated[float, _RATE]
 Size = Annotated[int, Quantity("size", at_most=1e15)]
 Cores = Annotated[float, Quantity("cores", at_most=1e5)]
 Name = Annotated[str, Text("[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits and . _ - (64 at most)")]
@@ -161,10 +215,11 @@ def _headers(written: dict[str, str]) -> dict[str, str]:
     return written
 
 
-def _listed(written: Any) -> Any:
+def listed(written: Any) -> Any:
+    """Returns a list as the tuple that a frozen section holds."""
     return tuple(written) if isinstance(written, list) else written
 
 
 Body = Annotated[dict[str, JsonValue], AfterValidator(_body)]
 Headers = Annotated[dict[str, VariableName], AfterValidator(_headers)]
-Lines = Annotated[tuple[Line, ...], BeforeValidator(_listed)]
+Lines = Annotated[tuple[Line, ...], BeforeValidator(listed)]

@@ -18,6 +18,7 @@ from hxbench.plan.profile import Profile, known_keys, takes_text
 from hxbench.shipped import shipped, shipped_names
 
 PREFIX = "HXBENCH_"
+LOADS = "parameters/load"  # where the shipped load profiles lie
 # Variables that say where things lie; they are no part of a profile.
 CONTROL_VARIABLES = frozenset({"HXBENCH_MODEL_DIR", "HXBENCH_OUTPUTS"})
 # The settings of R6.3 that a profile holds; its others belong to parts that are not there yet.
@@ -30,10 +31,15 @@ _BARE_NAMES = {
 KeyPath = tuple[str, ...]
 # A layer that gives the one takes the others of earlier layers back.
 _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
-    ("load", "users"): (("load", "rate"), ("load", "arrivals"), ("load", "loop")),
-    ("load", "rate"): (("load", "users"), ("load", "loop")),
-    ("load", "measure"): (("load", "requests"),),
-    ("load", "requests"): (("load", "measure"),),
+    ("load", key): tuple(("load", other) for other in others)
+    for key, others in {
+        "users": ("rate", "stages", "arrivals", "burstiness", "max_in_flight", "loop"),
+        "rate": ("users", "ramp_up", "think_time", "stages", "loop"),
+        "stages": ("users", "ramp_up", "think_time", "rate", "loop", "measure", "requests"),
+        "measure": ("requests",),
+        "requests": ("measure",),
+        "arrivals": ("burstiness",),
+    }.items()
 }
 
 
@@ -61,9 +67,9 @@ def resolve(
     Raises: ProfileError, one line, when any layer or the whole is wrong.
     """
     layers = _Layers()
-    for path in (source, load):
+    for path, folder in ((source, "parameters"), (load, LOADS)):
         if path is not None:
-            layers.lay_file(path)
+            layers.lay_file(path, folder)
     layers.lay(_of_environment(environ or {}))
     layers.lay([_setting(tuple(key.split(".")), *given) for key, given in (overrides or {}).items()])
     return layers.resolved()
@@ -113,8 +119,8 @@ class _Layers:
         self._origins: dict[KeyPath, str] = {}
         self._places: dict[KeyPath, str] = {}
 
-    def lay_file(self, source: str | Path) -> None:
-        path, called = _file(source)
+    def lay_file(self, source: str | Path, folder: str) -> None:
+        path, called = _file(source, folder)
         document = yaml_text.load(path, called)
         places = {at: f"{called}:{line}" for at, line in document.lines.items()}
         self.lay([_Setting((), document.value, called)], places)
@@ -203,16 +209,17 @@ def _place_in(places: Mapping[KeyPath, str], origin: str) -> Callable[[KeyPath],
     return lambda path: places.get(path, origin)
 
 
-def _file(source: str | Path) -> tuple[Path, str]:
+def _file(source: str | Path, folder: str = "parameters") -> tuple[Path, str]:
     """Returns the path of a profile and what messages call it: a file, or the bare name of a shipped one."""
-    path, known = Path(source), shipped_names("parameters", ".yaml")
+    path, known = Path(source), shipped_names(folder, ".yaml")
     if _is_file(path) or path.suffix in (".yaml", ".yml") or path.name != str(source):
         return path, str(source)
     if str(source) not in known:
         raise refusal(
             "", (), f"{str(source)[:200]}: no such file or shipped profile; {suggestion(str(source), known)}"
         )
-    return shipped("parameters", f"{source}.yaml"), f"parameters/{source}.yaml"
+    home, _, inner = folder.partition("/")
+    return shipped(home, f"{inner}/{source}.yaml".lstrip("/")), f"{folder}/{source}.yaml"
 
 
 def _is_file(path: Path) -> bool:
@@ -241,6 +248,8 @@ _MESSAGES = {
     "dict_type": "expected a mapping",
     "model_type": "expected a mapping",
     "tuple_type": "expected a list",
+    "too_short": "expected a list of {min_length} or more values",
+    "too_long": "expected a list of at most {max_length} values",
     "literal_error": "expected {expected}",
     "greater_than_equal": "expected a number of {ge:.0f} or more",
     "less_than_equal": "expected a number of at most {le:.0f}",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from hxbench.plan.fields import (
     EMBEDDED,
@@ -18,7 +18,6 @@ from hxbench.plan.fields import (
     Component,
     Cores,
     Duration,
-    DurationOrZero,
     Headers,
     Line,
     Lines,
@@ -31,40 +30,27 @@ from hxbench.plan.fields import (
     VariableName,
     broken,
 )
+from hxbench.plan.lengths import OutputTokens
+from hxbench.plan.load import Count, Load
+from hxbench.plan.section import Section, said
 
 __all__ = [
     "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile",
     "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
 ]  # fmt: skip
 
-Count = Annotated[int, Field(ge=1, le=10**7)]
 BadInput = Literal["empty_prompt", "broken_json", "negative_max_tokens", "above_context"]
 HttpStatus = Annotated[int, Field(ge=100, le=599)]
 
-# What each loop needs and what has no place in it.
-_OPEN = (("rate", "arrivals"), ("users",))
-_CLOSED = (("users",), ("rate", "arrivals"))
-# A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
-_TWO_TRIALS = "two trials are refused: the t factor makes them worth less than one; take 1, or 3 and more"
 
-
-def _said(text: str) -> Any:
-    """Returns a field whose default is written as in a profile."""
-    return Field(default=text, validate_default=True)
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
-
-
-class Ready(_Section):
+class Ready(Section):
     path: UrlPath = "/health"
     word: Line | None = None
     """What the body must hold besides status 200; null when 200 is enough."""
-    within: Duration = _said("60 s")
+    within: Duration = said("60 s")
 
 
-class Embedded(_Section):
+class Embedded(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """null: all cores but one."""
     slots: Annotated[int, Field(ge=1, le=256)] = 4
@@ -74,7 +60,7 @@ class Embedded(_Section):
     prompt_cache: bool = False
 
 
-class Target(_Section):
+class Target(Section):
     server: Server | None = None
     """embedded, reference (which tests the workbench), or a base address; null: to be given with --url."""
     protocol: Literal["openai-chat", "openai-completions", "anthropic-messages"] = "openai-chat"
@@ -92,10 +78,11 @@ class Target(_Section):
     embedded: Embedded = Field(default_factory=Embedded)
 
 
-class Workload(_Section):
+class Workload(Section):
     prompts: Line = "short"
     """A shipped set of prompts, or the path of a JSONL file."""
-    output_tokens: Annotated[int, Field(ge=1, le=10**6)] = 64
+    output_tokens: OutputTokens = said(64)
+    """How many to ask for, or {distribution: uniform, from, to}, or lognormal with median and sigma too."""
     stream: bool = True
     """Whether answers come token by token; when not, the first token is seen with the last."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
@@ -104,59 +91,12 @@ class Workload(_Section):
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
 
 
-class Load(_Section):
-    loop: Literal["closed", "open"] = "closed"
-    """closed: each user waits for its answer; open: requests come when due. open when a rate is given."""
-    users: Annotated[int, Field(ge=1, le=10**5)] | None = None
-    """Closed loop only; 1 when not given."""
-    rate: Rate | None = None
-    """Open loop only: requests per second."""
-    arrivals: Literal["constant", "poisson"] | None = None
-    """Open loop only; poisson when not given."""
-    warmup: DurationOrZero = _said("10 s")
-    measure: Duration | None = None
-    """How long to measure; 60 s when neither this nor requests is given."""
-    requests: Count | None = None
-    """How many requests to measure, instead of how long."""
-    trials: Annotated[int, Field(ge=1, le=100)] = 1
-    """Independent repetitions: 1, or 3 and more."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, written: Any) -> Any:
-        if not isinstance(written, Mapping):
-            return written
-        loop = written.get("loop", "closed" if written.get("rate") is None else "open")
-        shape = {"arrivals": "poisson"} if loop == "open" else {"users": 1}
-        length = {"measure": "60 s"} if written.get("requests") is None else {}
-        return {"loop": loop, **shape, **length, **written}
-
-    @model_validator(mode="after")
-    def _has_one_loop(self) -> Self:
-        needed, foreign = _OPEN if self.loop == "open" else _CLOSED
-        for key in foreign:
-            if getattr(self, key) is not None:
-                raise broken((key,), f"has no place in a load with loop: {self.loop}; set it to null")
-        for key in needed:
-            if getattr(self, key) is None:
-                raise broken((key,), f"required by loop: {self.loop}")
-        return self
-
-    @model_validator(mode="after")
-    def _can_be_judged(self) -> Self:
-        if (self.measure is None) == (self.requests is None):
-            raise broken(("measure",), "give one of load.measure and load.requests, and null for the other")
-        if self.trials == 2:
-            raise broken(("trials",), _TWO_TRIALS)
-        return self
-
-
-class Limits(_Section):
-    total: Duration = _said("60 s")
+class Limits(Section):
+    total: Duration = said("60 s")
     """How long a request may last in all."""
-    first_token: Duration = _said("30 s")
+    first_token: Duration = said("30 s")
     """How long until its first token."""
-    stall: Duration = _said("10 s")
+    stall: Duration = said("10 s")
     """How long between two tokens."""
     requests: Count = 5000
     """Requests a run may send, warm-up and all trials included."""
@@ -164,26 +104,26 @@ class Limits(_Section):
     """Output tokens a run may ask for."""
 
 
-class Keep(_Section):
+class Keep(Section):
     text: Literal["none", "hash", "full"] = "none"
     """What remains of the answers' bytes after the run."""
 
 
-class Environment(_Section):
+class Environment(Section):
     """What the source says its test environment has. Recorded, not enforced."""
 
     memory: Size | None = None
     cpu: Cores | None = None
 
 
-class NotExecuted(_Section):
+class NotExecuted(Section):
     """What the source's load scenario asks for beyond the load above. Recorded, not executed."""
 
     ramp_up: Duration | None = None
     target_rate: Rate | None = None
 
 
-class Profile(_Section):
+class Profile(Section):
     schema_: Literal[1] = Field(default=1, alias="schema")
     name: Name = "unnamed"
     component: Component = Field(default_factory=str)
@@ -221,7 +161,7 @@ class Profile(_Section):
             raise broken(
                 ("load", key), f"{requests} requests are above limits.requests, {self.limits.requests}"
             )
-        tokens = requests * self.workload.output_tokens
+        tokens = requests * self.workload.output_tokens.least
         if tokens > self.limits.tokens:
             raise broken(
                 ("load", key), f"{tokens} output tokens are above limits.tokens, {self.limits.tokens}"
@@ -233,9 +173,10 @@ class Profile(_Section):
         load = self.load
         if load.requests is not None:
             return "requests", load.requests * load.trials
-        if load.rate is not None and load.measure is not None:
-            return "rate", int(load.rate * (load.warmup + load.measure)) * load.trials
-        return "users", (load.users or 1) * load.trials
+        if load.expected_arrivals is not None:
+            warm = load.slopes[0][1].begin * load.warmup
+            return "stages" if load.stages else "rate", int(warm + load.expected_arrivals) * load.trials
+        return "users", load.scaled_users * load.trials
 
 
 def known_keys(path: tuple[str, ...]) -> list[str]:
@@ -254,6 +195,9 @@ def _kind(path: tuple[str, ...]) -> Any:
     """Returns the type at a key, without its null; None where the model says nothing of its own."""
     kind: Any = Profile
     for key in path:
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+            continue
         field = kind.model_fields.get(key) if _is_section(kind) else None
         if field is None:
             return None
@@ -264,7 +208,7 @@ def _kind(path: tuple[str, ...]) -> Any:
 
 
 def _is_section(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, _Section)
+    return isinstance(kind, type) and issubclass(kind, Section)
 
 
 def json_schema() -> str:

@@ -6,18 +6,19 @@ Pure and seeded: the same profile, prompts and trial give the same rows on every
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import islice
 from random import Random
 from typing import TYPE_CHECKING
 
 from hxbench.errors import ProfileError
+from hxbench.plan import arrivals
+from hxbench.plan.arrivals import MAIN, Place
 from hxbench.plan.workload import Prompt
 
 if TYPE_CHECKING:
     from hxbench.plan.profile import Load, Profile
 
-_Place = tuple[str, int | None]  # phase, due time
-_SECOND = 1_000_000_000
+_Asked = tuple[Prompt, int]  # and the output tokens
 
 
 @dataclass(frozen=True)
@@ -48,40 +49,30 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
     """
     affordable = _affordable(profile, prompts, trial)
     if profile.load.loop == "closed":
-        places: list[_Place] = _to_be_taken(profile, len(affordable))
+        places: list[Place] = _to_be_taken(profile, len(affordable))
     else:
-        places = list(islice(_arrivals(profile.load, profile.workload.seed, trial), len(affordable) + 1))
+        due = arrivals.places(profile.load, profile.workload.seed, trial)
+        places = list(islice(due, len(affordable) + 1))
         _refuse_above(len(affordable), profile, len(places))
     return [
-        _row(profile, trial, number, place, prompt)
-        for number, (place, prompt) in enumerate(zip(places, affordable, strict=False), start=1)
+        _row(profile, trial, number, place, asked)
+        for number, (place, asked) in enumerate(zip(places, affordable, strict=False), start=1)
     ]
 
 
-def poisson(generator: Random, rate: float) -> Iterator[float]:
-    """Yields arrival times in seconds with exponential gaps: a Poisson process of `rate` per second."""
-    time = 0.0
-    while True:
-        time += generator.expovariate(rate)
-        yield time
-
-
-def constant(rate: float) -> Iterator[float]:
-    """Yields arrival times in seconds with equal gaps, the first at 0."""
-    return (index / rate for index in count())
-
-
-def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Prompt]:
-    """Returns the prompts of as many requests as a trial's share of the limits allows."""
-    limits, trials = profile.limits, profile.load.trials
-    generator = Random(f"prompts {profile.workload.seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
-    chosen: list[Prompt] = []
-    tokens = 0
-    for prompt in islice(_shuffled(prompts, generator), limits.requests // trials):
-        tokens += prompt.max_tokens or profile.workload.output_tokens
-        if tokens > limits.tokens // trials:
+def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[_Asked]:
+    """Returns prompt and output tokens of as many requests as a trial's share of the limits allows."""
+    limits, trials, seed = profile.limits, profile.load.trials, profile.workload.seed
+    order = Random(f"prompts {seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
+    lengths = Random(f"lengths {seed} {trial}")  # noqa: S311 - as above
+    chosen: list[_Asked] = []
+    left = limits.tokens // trials
+    for prompt in islice(_shuffled(prompts, order), limits.requests // trials):
+        tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
+        left -= tokens
+        if left < 0:
             break
-        chosen.append(prompt)
+        chosen.append((prompt, tokens))
     return chosen
 
 
@@ -91,13 +82,13 @@ def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
         yield from generator.sample(prompts, len(prompts))
 
 
-def _to_be_taken(profile: "Profile", affordable: int) -> list[_Place]:
+def _to_be_taken(profile: "Profile", affordable: int) -> list[Place]:
     """Returns the rows of a closed loop: those to warm up with, then those to measure."""
-    load, users = profile.load, profile.load.users or 1
+    load, users = profile.load, profile.load.scaled_users
     _refuse_above(affordable, profile, (load.requests or users) + (users if load.warmup else 0))
     warm = _warm_rows(load, users, affordable)
     measured = load.requests or affordable - warm
-    return [*[("warmup", None)] * warm, *[("measure", None)] * measured]
+    return [*[Place("warmup", MAIN, None)] * warm, *[Place("measure", MAIN, None)] * measured]
 
 
 def _warm_rows(load: "Load", users: int, affordable: int) -> int:
@@ -113,21 +104,6 @@ def _warm_rows(load: "Load", users: int, affordable: int) -> int:
     return max(users, int(affordable * load.warmup / (load.warmup + load.measure)))
 
 
-def _arrivals(load: "Load", seed: int, trial: int) -> Iterator[_Place]:
-    """Yields the phase and due time of each arrival of an open loop."""
-    rate = load.rate or 0.0
-    generator = Random(f"arrivals {seed} {trial}")  # noqa: S311 - as above
-    times = poisson(generator, rate) if load.arrivals == "poisson" else constant(rate)
-    warmup = round(load.warmup * _SECOND)
-    end = None if load.measure is None else warmup + round(load.measure * _SECOND)
-    measured = 0
-    for due in (round(time * _SECOND) for time in times):
-        measured += due >= warmup
-        if (end is not None and due >= end) or (load.requests is not None and measured > load.requests):
-            return
-        yield ("warmup" if due < warmup else "measure"), due
-
-
 def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
     if needed > affordable:
         limits = profile.limits
@@ -138,21 +114,21 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         )
 
 
-def _row(profile: "Profile", trial: int, number: int, place: _Place, prompt: Prompt) -> Planned:
+def _row(profile: "Profile", trial: int, number: int, place: Place, asked: _Asked) -> Planned:
+    prompt, max_tokens = asked
     request_id = f"t{trial}-{number:06d}"
-    phase, due = place
     digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()
     return Planned(
         request_id=request_id,
         trial=trial,
-        phase=phase,
-        stage="main",
+        phase=place.phase,
+        stage=place.stage,
         user=None,
         conversation=request_id,
         turn=0,
-        due_offset_ns=due,
+        due_offset_ns=place.due_offset_ns,
         prompt_id=prompt.id,
         prompt_class=prompt.prompt_class,
-        max_tokens=prompt.max_tokens or profile.workload.output_tokens,
+        max_tokens=max_tokens,
         seed=int.from_bytes(digest[:4]) >> 1,
     )

@@ -117,6 +117,12 @@ class Exchange:
         else:
             self._done(self)
 
+    def give_up(self, reason: str) -> None:
+        """Ends an exchange that is never sent as one that failed."""
+        self.failed = True
+        self._note(Kind.END, time.monotonic_ns(), reason.encode())
+        self._done(self)
+
     def _release_reservation(self) -> None:
         if self._reserved:
             self._reserved = False

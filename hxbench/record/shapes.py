@@ -1,11 +1,13 @@
 """The two shapes of load: users who wait for their answer (closed), and a schedule that does not (open)."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hxbench import units
 from hxbench.record.exchange import Exchange
 from hxbench.record.loop import Loop
 
@@ -36,7 +38,7 @@ class Shape(Protocol):
 
 
 class Users:
-    """Closed loop: each of `users` takes the next row of the current phase as soon as it is free."""
+    """Closed loop: each of `users` takes the next row of the current phase when free and done thinking."""
 
     def __init__(
         self,
@@ -48,13 +50,17 @@ class Users:
         users: int,
         warmup_ns: int,
         measure_ns: int | None,
+        ramp_up_ns: int = 0,
+        think_ns: int = 0,
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
         self._rows = {
             phase: deque(row for row in rows if row.phase == phase) for phase in ("warmup", "measure")
         }
-        self._warmup_ns, self._measure_ns = warmup_ns, measure_ns
-        self._parked = users
+        self._warmup_ns, self._measure_ns, self._ramp_up_ns = warmup_ns, measure_ns, ramp_up_ns
+        self._think_ns = think_ns
+        self._coming = users if ramp_up_ns else 0  # one after the other; the others are there at once
+        self._parked = 0 if ramp_up_ns else users
         self._phase = ""
         self._running: set[Exchange] = set()
         self._done = False
@@ -63,6 +69,8 @@ class Users:
         measure_at = start_ns + self._warmup_ns
         if self._warmup_ns:
             self._loop.at(start_ns, lambda: self._enter("warmup"))
+        for user in range(self._coming):
+            self._loop.at(start_ns + self._ramp_up_ns * user // self._coming, self._come)
         self._loop.at(measure_at, lambda: self._enter("measure"))
         if self._measure_ns is not None:
             self._loop.at(measure_at + self._measure_ns, self._drain)
@@ -84,6 +92,10 @@ class Users:
         for _ in range(waiting):
             self._next()
 
+    def _come(self) -> None:
+        if self._phase != "drain":
+            self._next()
+
     def _next(self) -> None:
         rows = self._rows.get(self._phase)
         if not rows:
@@ -101,7 +113,7 @@ class Users:
 
     def _ended(self, exchange: Exchange) -> None:
         self._running.discard(exchange)
-        pause = FAILURE_PAUSE_NS if exchange.failed else 0
+        pause = max(self._think_ns, FAILURE_PAUSE_NS) if exchange.failed else self._think_ns
         self._loop.at(time.monotonic_ns() + pause, self._next)
 
     def _drain(self) -> None:
@@ -121,7 +133,12 @@ class Users:
 
 
 class Arrivals:
-    """Open loop: each row is sent when it is due, whatever became of those before."""
+    """Open loop: each row is sent when it is due, whatever became of those before.
+
+    With `places` at most so many are in flight, and those due meanwhile wait for one in their order: the
+    due times stay as they are. Who waits longer than `patience_ns` fails without having been sent, so that
+    a server that stands still does not hold up the end of the load.
+    """
 
     def __init__(
         self,
@@ -132,10 +149,15 @@ class Arrivals:
         rows: Sequence[Row],
         warmup_ns: int,
         measure_ns: int,
+        places: int | None = None,
+        patience_ns: int = 0,
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
         self._rows = deque(rows)
         self._warmup_ns, self._measure_ns = warmup_ns, measure_ns
+        self._capped, self._patience_ns = places is not None, patience_ns
+        self._places = sys.maxsize if places is None else places
+        self._full = False  # the next row waits for a place, not for its time
         self._start = 0
         self._phase = ""
         self._running: set[Exchange] = set()
@@ -168,12 +190,24 @@ class Arrivals:
     def _prepare_next(self) -> None:
         if not self._rows:  # stopped meanwhile
             return
+        if len(self._running) >= self._places:
+            self._full = True
+            return
         row = self._rows.popleft()
         exchange = self._begin(row, self._ended)
         self._running.add(exchange)
-        self._loop.at(self._due(row), lambda: self._dispatch(exchange))
-        exchange.prepare()
+        due = self._due(row)
+        if self._capped and time.monotonic_ns() - due > self._patience_ns:
+            self._loop.at(due, lambda: self._give_up(exchange))
+        else:
+            self._loop.at(due, lambda: self._dispatch(exchange))
+            exchange.prepare()
         self._await_next()
+
+    def _give_up(self, exchange: Exchange) -> None:
+        if exchange in self._running:
+            waited = units.duration(self._patience_ns / 1e9)
+            exchange.give_up(f"time limit: no place within {waited}, with {self._places} in flight")
 
     def _dispatch(self, exchange: Exchange) -> None:
         if exchange in self._running:
@@ -181,6 +215,9 @@ class Arrivals:
 
     def _ended(self, exchange: Exchange) -> None:
         self._running.discard(exchange)
+        if self._full:
+            self._full = False
+            self._prepare_next()
         self._finish_when_idle()
 
     def _enter(self, phase: str) -> None:

@@ -140,7 +140,10 @@ def worker_plan(
         "extra_body": profile.target.extra_body,
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
-        "users": load.users if load.loop == "closed" else None,
+        "users": load.scaled_users if load.loop == "closed" else None,
+        "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
+        "think_ns": round((load.think_time or 0) * 1e9),
+        "max_in_flight": load.max_in_flight,
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),
         "rows": [
@@ -161,8 +164,9 @@ def _limits_ns(profile: Profile) -> dict[str, int]:
 
 def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
     """The measured window; an open loop bounded by a number of requests ends with the last one due."""
-    if profile.load.measure is not None:
-        return round(profile.load.measure * 1e9)
+    measured_s = profile.load.measured_s
+    if measured_s is not None:
+        return round(measured_s * 1e9)
     if profile.load.loop == "closed":
         return None
     return max(row.due_offset_ns or 0 for row in planned) - round(profile.load.warmup * 1e9)

@@ -57,10 +57,11 @@ class Worker:
 
     def _make_shape(self, rows: list[shapes.Row]) -> shapes.Shape:
         common = (self._loop, self._begin, self._note_phase, self._finish, rows)
-        warmup, measure = self._plan["warmup_ns"], self._plan["measure_ns"]
-        if self._plan["users"] is None:
-            return shapes.Arrivals(*common, warmup, measure)
-        return shapes.Users(*common, self._plan["users"], warmup, measure)
+        plan = self._plan
+        warmup, measure = plan["warmup_ns"], plan["measure_ns"]
+        if plan["users"] is None:
+            return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], plan["limits"]["total"])
+        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"], plan["think_ns"])
 
     def run(self) -> None:
         """Puts on the load that stdin asks for, to its end."""

@@ -146,7 +146,10 @@ def throughput(
     token_limits: Sequence[Limit] = (),
     request_limits: Sequence[Limit] = (),
 ) -> Figure:
-    """Returns tokens and requests a second and requests in flight over time, from `metrics.over_time`."""
+    """Returns tokens and requests a second and requests in flight over time, from `metrics.over_time`.
+
+    Of an open loop also the requests a second that were due (grey) and sent (orange).
+    """
     title = "Throughput and concurrency"
     if frame.empty:
         return nothing(title, "Nothing was received.")
@@ -156,6 +159,9 @@ def throughput(
         name, first = f"trial {trial}", trial == shown["trial"].min()
         colour = BLUE if first else None
         _line(figure, part, "output_tokens_per_s", 1, name, colour, "%{y:.3~s} tok/s")
+        if part["due_per_s"].notna().any():  # what was asked for, beneath what came of it
+            _line(figure, part, "due_per_s", 2, name, GREY, "%{y:.3~s} due/s")
+            _line(figure, part, "sent_per_s", 2, name, ORANGE, "%{y:.3~s} sent/s")
         _line(figure, part, "requests_per_s", 2, name, colour, "%{y:.3~s} req/s")
         _line(figure, part, "in_flight", 3, name, colour, "%{y:.3~s} in flight")
         _failures(figure, part)
