@@ -19,7 +19,7 @@ from hxbench.record.sampler import parse_metrics
 from hxbench.records.departures import Arrival, Departure, read
 from hxbench.servers.pacing import Pace
 from hxbench.servers.reference import ReferenceServer, pace, serving, start
-from hxbench.wire.openai import ChatStream, usage
+from hxbench.wire.openai import Chat
 from tests.loads import await_gone, closed, drive, plan
 
 Serve = Callable[..., ReferenceServer]
@@ -56,15 +56,15 @@ def entries(server: ReferenceServer) -> tuple[list[Arrival], list[Departure]]:
 
 def test_it_streams_what_an_openai_client_expects(serve: Serve, client: httpx.Client) -> None:
     server = serve(ttft=0.005, itl=0.001)
-    stream = ChatStream()
+    stream = Chat(stream=True)
     content = stream.feed(client.post(server.url + CHAT, json=asked()).content)
     assert (5, 25, "length", True) == (
         content.deltas,
         content.characters,
         stream.finish_reason,
-        stream.ended,
+        stream.whole,
     )
-    assert (2, 5) == (usage(stream).prompt_tokens, usage(stream).output_tokens)
+    assert (2, 5) == (stream.usage().prompt_tokens, stream.usage().output_tokens)
 
 
 def test_it_says_what_it_is_and_counts(serve: Serve, client: httpx.Client) -> None:
@@ -174,11 +174,11 @@ def test_a_client_that_goes_away_ends_its_stream(serve: Serve, client: httpx.Cli
 
 def test_a_reader_that_is_slow_gets_everything(serve: Serve, client: httpx.Client) -> None:
     server = serve(ttft=0.0, itl=0.0, burst=500)
-    stream, deltas = ChatStream(), 0
+    stream, deltas = Chat(stream=True), 0
     with client.stream("POST", server.url + CHAT, json=asked(max_tokens=120_000)) as answer:
         for piece in answer.iter_raw():
             deltas += stream.feed(piece).deltas
-    assert (120_000, True) == (deltas, stream.ended)
+    assert (120_000, True) == (deltas, stream.whole)
 
 
 def test_it_ends_when_its_parent_is_killed() -> None:
