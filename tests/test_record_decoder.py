@@ -107,7 +107,7 @@ def test_a_growing_journal_is_followed_and_the_tables_come_at_the_end(run_dir: P
     assert ["ok", "ok", "failed"] == requests(run_dir)["outcome"].tolist()
     followed = {name: tables.read(run_dir / "records" / name, TABLES[name[:-8]]) for name in WHOLE}
     assert 2 == len(followed["reads.parquet"])
-    decoder.finish(run_dir, hash_text=False, secrets=())
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
     for name, frame in followed.items():
         pd.testing.assert_frame_equal(frame, tables.read(run_dir / "records" / name, TABLES[name[:-8]]))
 
