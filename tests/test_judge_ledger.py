@@ -306,10 +306,79 @@ def test_other_servers_have_other_counters() -> None:
     assert entry(replace(run, series=series), "output_counter").state == "ok"
 
 
+@pytest.mark.parametrize(("step_us", "state"), [(1000, "ok"), (1001, "broken")])
+def test_a_clock_that_is_set_during_the_run(step_us: int, state: str) -> None:
+    run = records(requests=20)
+    later = run.clock.index >= len(run.clock) // 2
+    realtime = run.clock["realtime_ns"] - later * step_us * 1000
+    found = entry(changed(run, "clock", realtime_ns=realtime), "clock_step")
+    assert (state, step_us / 1e6) == (found.state, found.value)
+
+
+def test_what_the_clock_does_between_two_trials_matters_to_none() -> None:
+    run = records(requests=20, trials=3)
+    later = run.clock["monotonic_ns"] >= int(run.phases.loc[run.phases["trial"] == 2, "start_ns"].min())
+    realtime = run.clock["realtime_ns"] + later * SECOND
+    assert 0.0 == entry(changed(run, "clock", realtime_ns=realtime), "clock_step").value
+
+
+@pytest.mark.parametrize(("again", "state"), [(5, "ok"), (6, "broken")])
+def test_connections_found_dead(again: int, state: str) -> None:
+    attempts = [2] * again + [1] * (100 - again)
+    found = entry(changed(records(requests=100, warmup=0), "requests", attempt=attempts), "reconnected")
+    assert (state, again / 100) == (found.state, found.value)
+    assert (False, state == "broken") == (found.voids("PASS"), found.voids("FAIL"))
+
+
+def growing(longer_s: float) -> Records:
+    """Two requests a second, each staying `longer_s` longer than the one before it."""
+    gap_s = (0.1 + longer_s * np.arange(200)) / 31
+    return records(requests=200, warmup=0, loop="open", ttft_s=0.1, gap_s=gap_s)
+
+
+@pytest.mark.parametrize(
+    ("longer_s", "state"), [(0.0, "ok"), (0.01, "ok"), (0.03, "broken"), (0.3, "broken")]
+)
+def test_a_queue_that_grows_breaks_littles_law(longer_s: float, state: str) -> None:
+    found = entry(growing(longer_s), "imbalance")
+    assert (state, state == "broken") == (found.state, found.voids("PASS"))
+
+
+def test_users_who_all_begin_at_once_are_no_growing_queue() -> None:
+    assert "ok" == entry(records(requests=64, warmup=0, users=32, ttft_s=1.0, gap_s=0.0), "imbalance").state
+
+
+def counting(run: Records, answered: float) -> Records:
+    """The same run on a server that counts its answers by the reason of their end, half of them each."""
+    times = [0, int(run.series["time_ns"].max())]
+    columns = {"time_ns": times, "trial": 1, "source": "scrape", "value": [7.0, 7.0 + answered / 2]}
+    counters = [
+        frame("series", columns | {"name": "vllm:request_success_total", "labels": reason})
+        for reason in ("length", "stop")
+    ]
+    return replace(run, series=pd.concat([run.series, *counters], ignore_index=True))
+
+
+@pytest.mark.parametrize(
+    ("counted", "outside", "state"),
+    [(11, 0.0, "ok"), (12, 0.0, "ok"), (13, 1.0, "broken"), (10, 1.0, "broken")],
+)
+def test_the_servers_counter_of_answers(counted: int, outside: float, state: str) -> None:
+    # twelve sent, of which one did not end well for the client
+    found = entry(counting(records(requests=10, warmup=2, failed=[4]), counted), "request_counter")
+    assert (outside, state) == (found.value, found.state)
+    assert f"the server counted {counted} requests, the client 11 to 12" == found.detail
+
+
+def test_a_server_that_counts_no_requests_cannot_be_compared() -> None:
+    assert "request_counter" not in names(records())
+
+
 def test_a_run_without_requests_has_a_ledger_of_unknowns() -> None:
     run = records(requests=4, warmup=0, profile={"load.requests": None, "load.measure": "9 s"})
     empty = {
-        name: getattr(run, name).iloc[:0] for name in ("schedule", "requests", "reads", "series", "phases")
+        name: getattr(run, name).iloc[:0]
+        for name in ("schedule", "requests", "reads", "series", "phases", "clock")
     }
     assert {"unknown"} == {
         each.state for each in threats.entries(Measured(replace(run, calibration={}, **empty)))

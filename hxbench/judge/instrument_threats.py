@@ -9,13 +9,14 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.judge.measured import Measured
-from hxbench.judge.requests import window_lengths
+from hxbench.judge.requests import NANOSECONDS, window_lengths
 from hxbench.judge.resources import cores_used, coverage, sampled
 from hxbench.stats.quantiles import nearest_rank
 
 Found = tuple[float | None, str]
 
 NOT_STATED = "no request states it"
+LONGEST_READING_NS = 10_000_000_000  # clocks read further apart than this belong to two trials
 _NO_HOST = "the host's CPU time was not sampled"
 
 
@@ -122,6 +123,31 @@ def user_stamps(measured: Measured) -> Found:
         return None, NOT_STATED
     share = float((stamps == "user").mean())
     return share, f"{units.share(share)} of the requests were stamped by the program, not by the kernel"
+
+
+def clock_step(measured: Measured) -> Found:
+    """Returns the largest change of the kernel's clock against the monotonic one between two readings, in s.
+
+    Kernel stamps are converted by the last reading; one across a pause (between trials) converts nothing.
+    """
+    clock = measured.records.clock.sort_values("monotonic_ns")
+    monotonic_ns = clock["monotonic_ns"].to_numpy(dtype="int64")
+    offset_ns = clock["realtime_ns"].to_numpy(dtype="int64") - monotonic_ns
+    neighbours = np.diff(monotonic_ns) < LONGEST_READING_NS
+    if not neighbours.any():
+        return None, "the two clocks were not read"
+    step_s = float(np.abs(np.diff(offset_ns)[neighbours]).max()) / NANOSECONDS
+    return step_s, f"the kernel's clock moved by up to {units.duration(step_s)} between two readings"
+
+
+def reconnected(measured: Measured) -> Found:
+    """Returns the share of requests that found their connection dead and were sent once more on a new one."""
+    mine = measured.records.requests["request_id"].isin(measured.attempted["request_id"])
+    attempts = measured.records.requests.loc[mine, "attempt"].dropna()
+    if attempts.empty:
+        return None, NOT_STATED
+    share = float((attempts > 1).mean())
+    return share, f"{units.share(share)} of the requests were sent again on a new connection"
 
 
 def sampler(measured: Measured) -> Found:

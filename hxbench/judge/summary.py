@@ -8,12 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hxbench.judge.evidence import QUANTILES
+from hxbench.judge.flow_threats import flows
 from hxbench.judge.measured import Measured
 from hxbench.judge.rates import Rate
-from hxbench.judge.requests import window_lengths
 from hxbench.judge.samples import Sample, sample
 from hxbench.plan.objectives import LATENCIES
-from hxbench.stats.littles_law import flow
 from hxbench.stats.quantiles import nearest_rank
 
 Values = NDArray[np.float64]
@@ -76,14 +75,7 @@ def _tokens(good: pd.DataFrame) -> dict[str, int]:
 
 def _concurrency(measured: Measured) -> dict[str, float | None]:
     """Little's law on each trial's window: requests in flight, their rate and stay, means over trials."""
-    flows = []
-    for trial, length_s in window_lengths(measured.records).items():
-        rows = measured.requests[measured.requests["trial"] == trial].dropna(
-            subset=["dispatched_s", "done_s"]
-        )
-        starts, ends = rows["dispatched_s"].to_numpy(), rows["done_s"].to_numpy()
-        flows.append(flow(starts, ends, window=(0.0, length_s)))
-    found = [each for each in flows if each is not None]
+    found = flows(measured).values()
     return {
         name: float(np.mean([getattr(each, name) for each in found])) if found else None
         for name in ("in_flight", "rate", "stay", "disagreement")

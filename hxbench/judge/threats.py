@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from hxbench.judge import calibration_threats as calibration
+from hxbench.judge import flow_threats as flow
 from hxbench.judge import instrument_threats as instrument
 from hxbench.judge import token_threats as tokens
 from hxbench.judge.calibration import LIMIT_S
@@ -33,6 +34,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "share", 0.01, "harms", "instrument", (*LATENCIES, "error_rate")), instrument.cut_short),
     (Threat("coalesced_reads", "several segments under one stamp",
             "share", 0.01, "both", "instrument", ("itl",), starves=True), instrument.coalesced),
+    (Threat("clock_step", "the kernel's clock was set",
+            "s", 0.001, "both", "instrument", LATENCIES), instrument.clock_step),
     (Threat("stamps", "stamps taken by the program",
             "share", 0.0, "harms", "instrument", LATENCIES, informs=True), instrument.user_stamps),
     (Threat("calibration_ttft_p99", "the instrument's own error, before the load",
@@ -42,6 +45,10 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
     (Threat("sampler_rate", "samples too far apart",
             "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),
+    (Threat("imbalance", "more requests came than went, or fewer",
+            "share", 0.02, "both", "workload", (*LATENCIES, *_RATES)), flow.imbalance),
+    (Threat("reconnected", "connections that the server had closed",
+            "share", 0.05, "harms", "server", LATENCIES), instrument.reconnected),
     (Threat("output_length", "answers not as long as asked",
             "share", 0.01, "flatters", "server", (*LATENCIES, "throughput_requests")), tokens.output_length),
     (Threat("cached_share", "prompts answered from a cache",
@@ -56,6 +63,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "count", 0.0, "both", "server", _PER_TOKEN), tokens.output_counter),
     (Threat("prompt_counter", "prompt tokens unlike the server's counter",
             "count", 0.0, "both", "server", _TO_TOKENS), tokens.prompt_counter),
+    (Threat("request_counter", "answers unlike the server's counter",
+            "count", 0.0, "both", "server", (*LATENCIES, *_RATES, "error_rate")), tokens.request_counter),
 )
 # fmt: on
 

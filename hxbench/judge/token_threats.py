@@ -21,6 +21,10 @@ PROMPT_COUNTERS = (
 )
 
 
+# vLLM's only, by reason of their end; llama.cpp counts no requests.
+REQUEST_COUNTERS = (("vllm:request_success_total",),)
+
+
 def output_length(measured: Measured) -> Found:
     """Returns the share of answers not as long as asked, where the profile asks the model not to stop."""
     if not measured.records.profile.target.extra_body.get("ignore_eos"):
@@ -84,6 +88,22 @@ def output_counter(measured: Measured) -> Found:
 def prompt_counter(measured: Measured) -> Found:
     """Returns by how many prompt tokens the server's counters and the answers differ."""
     return _counter(measured, PROMPT_COUNTERS, "prompt_tokens", most=None)
+
+
+def request_counter(measured: Measured) -> Found | None:
+    """Returns by how many good requests the server's counter leaves what the client saw, of all trials.
+
+    One that did not end well for the client may have done so for the server. None where no server counts.
+    """
+    server = _server_counts(measured, REQUEST_COUNTERS)
+    if not server:
+        return None
+    sent = measured.requests.dropna(subset=["dispatched_s"])
+    fewest, most = int(sent["ok"].sum()), len(sent)
+    counted = round(sum(server.values()))
+    outside = max(counted - most, fewest - counted, 0)
+    seen = units.count(fewest) if fewest == most else f"{units.count(fewest)} to {units.count(most)}"
+    return float(outside), f"the server counted {units.count(counted)} requests, the client {seen}"
 
 
 def _counter(measured: Measured, names: Sequence[tuple[str, ...]], column: str, most: str | None) -> Found:
