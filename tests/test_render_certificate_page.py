@@ -83,6 +83,19 @@ def test_a_check_leads_to_its_method_case_requirement_and_raw_data() -> None:
     assert "Confidence of the deciding bound 97.5 % n 400 Effective n 400" in part
 
 
+def test_next_to_a_number_stand_the_errors_that_may_be_in_it() -> None:
+    touched = [
+        each | {"ledger": ["send_lag", "foreign_cpu"]} for each in verdicts() if each["id"] == "ttft.p95"
+    ]
+    shown = text(page(certificate(verdicts=touched), FACTS))
+    assert (
+        "Errors that may be in it requests left later than they were due: 400 µs, ok, would err "
+        "either way; other work on the machine: 14 %, broken, would err either way" in shown
+    )
+    untouched = [each | {"ledger": []} for each in touched]
+    assert "Errors that may be in it" not in text(page(certificate(verdicts=untouched), FACTS))
+
+
 def test_the_catalogue_links_each_case_to_its_evidence_and_lists_what_was_not_run() -> None:
     html = page(certificate(), FACTS)
     assert re.search(r'<a href="#check-3">ttft\.p95</a>, <a href="#check-4">itl\.p99</a>', html)

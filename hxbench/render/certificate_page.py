@@ -10,6 +10,7 @@ from hxbench.render.status import looks
 from hxbench.render.template import policy, render
 
 Pairs = list[tuple[str, str]]
+Part = Mapping[str, Any]
 
 _STATES = {"ok": ("good", "✓"), "broken": ("bad", "✕"), "unknown": ("unsure", "?")}
 _WOULD = {"flatters": "flatter the server", "harms": "harm the server", "both": "err either way"}
@@ -25,7 +26,8 @@ def page(
     """
     names = wording.names(certificate)
     numbered = enumerate(certificate["verdicts"], start=1)
-    checks = [_check(verdict, names[verdict["id"]], number) for number, verdict in numbered]
+    ledger = certificate["ledger"]
+    checks = [_check(verdict, names[verdict["id"]], number, ledger) for number, verdict in numbered]
     return render(
         "certificate.html.j2",
         c=certificate,
@@ -38,8 +40,8 @@ def page(
         open=[check for check in checks if check["verdict"] not in ("PASS", "FAIL")],
         not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] is None],
         anchors={check["id"]: check["anchor"] for check in checks},
-        ledger=[_ledger_row(entry) for entry in certificate["ledger"]],
-        trust=_trust(certificate["ledger"]),
+        ledger=[_ledger_row(entry) for entry in ledger],
+        trust=_trust(ledger),
         measurement=list(_pairs(certificate["measurement"])),
         declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
         calibration=_calibration(certificate.get("calibration") or {}),
@@ -71,7 +73,7 @@ def _machine(host: Mapping[str, Any]) -> str:
     return ", ".join(str(part) for part in (*parts, host.get("system")) if part) or units.ABSENT
 
 
-def _check(verdict: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
+def _check(verdict: Part, name: str, number: int, ledger: Sequence[Part]) -> dict[str, Any]:
     return {
         **verdict,
         "anchor": f"check-{number}",
@@ -81,11 +83,11 @@ def _check(verdict: Mapping[str, Any], name: str, number: int) -> dict[str, Any]
         "interval": wording.interval(verdict),
         "limit": wording.limit(verdict),
         "bar": bar(verdict),
-        "facts": [pair for pair in _basis(verdict) if pair[1] not in ("", units.ABSENT)],
+        "facts": [pair for pair in _basis(verdict, ledger) if pair[1] not in ("", units.ABSENT)],
     }
 
 
-def _basis(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _basis(verdict: Part, ledger: Sequence[Part]) -> Iterator[tuple[str, str]]:
     """Yields what leads from a claim to its number, interval, n, method and raw file."""
     if verdict["metric"] is not None:
         yield "Measured", wording.measured(verdict)
@@ -94,11 +96,21 @@ def _basis(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Confidence of the deciding bound", wording.confidence(verdict)
         yield "n", units.count(verdict["n"])
         yield "Effective n", units.number(verdict["n_eff"])
+        yield "Errors that may be in it", "; ".join(_effects(verdict, ledger))
     yield "Method", verdict["method"]
     yield "Ledger", ", ".join(verdict["ledger"])
     yield "Raw data", ", ".join(verdict["records"])
     yield "Case", verdict["case"]
     yield "Requirement", verdict["requirement"]
+
+
+def _effects(verdict: Part, ledger: Sequence[Part]) -> Iterator[str]:
+    """Yields what threats may have done to a number: those in its own unit, and those not ok."""
+    touching = [entry for entry in ledger if entry["id"] in verdict["ledger"]]
+    for entry in touching:
+        if entry["state"] != "ok" or entry["unit"] == verdict["unit"]:
+            seen = wording.amount(entry["value"], entry["unit"])
+            yield f"{entry['threat']}: {seen}, {entry['state']}, would {_WOULD[entry['direction']]}"
 
 
 def _kept(declaration: Mapping[str, Any]) -> str:
