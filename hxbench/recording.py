@@ -252,6 +252,7 @@ class Recording:
             "started_utc": self._started.isoformat(timespec="seconds"),
             "finished_utc": finished and finished.isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
+            "earlier_runs": run_directory.earlier_runs(self._dir, self._resolved.sha256),
         }
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:

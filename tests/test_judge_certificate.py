@@ -85,6 +85,14 @@ def test_the_certificate_says_how_it_was_measured() -> None:
     )
 
 
+def test_a_certificate_says_which_attempt_it_is() -> None:
+    run = records(requests=20)
+    again = certificate.build(replace(run, facts=run.facts | {"earlier_runs": 2}))
+    assert "Attempt 3: earlier runs of this same profile lie beside this one." in again["notes"]
+    first = certificate.build(replace(run, facts=run.facts | {"earlier_runs": 0}))
+    assert not [note for note in first["notes"] if "Attempt" in note]
+
+
 def test_the_same_records_give_the_same_bytes() -> None:
     assert canonical_json.encode(build()) == canonical_json.encode(build())
 

@@ -12,7 +12,7 @@ import pytest
 from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.records import run_directory, tables
-from hxbench.records.run_directory import annotated, create, open_records, point_latest, prepare
+from hxbench.records.run_directory import annotated, create, earlier_runs, open_records, point_latest, prepare
 from hxbench.records.schemas import TABLES
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
@@ -62,6 +62,17 @@ def test_a_shipped_profile_resolves_to_the_same_hash_once_stored(tmp_path: Path,
     original = resolve(name)
     (tmp_path / "profile.yaml").write_text(annotated(original), encoding="utf-8")
     assert original.sha256 == resolve(tmp_path / "profile.yaml").sha256
+
+
+def test_runs_of_the_same_profile_beside_one_are_counted(tmp_path: Path) -> None:
+    once, other = resolved(), resolved(**{"load.users": 2})
+    runs = [prepare(tmp_path / name, each) for name, each in (("a", once), ("b", other), ("c", once))]
+    point_latest(runs[2])
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "profile.yaml").write_bytes(b"\xff")
+    assert [1, 0, 1] == [
+        earlier_runs(run, each.sha256) for run, each in zip(runs, (once, other, once), strict=True)
+    ]
 
 
 def test_each_value_says_where_it_came_from_and_no_origin_breaks_its_line(tmp_path: Path) -> None:

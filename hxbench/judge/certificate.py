@@ -253,7 +253,7 @@ def _declarations(records: Records) -> dict[str, Any]:
 
 
 def _notes(records: Records) -> list[str]:
-    profile = records.profile
+    profile, earlier = records.profile, records.facts.get("earlier_runs")
     notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
     if not profile.workload.stream:
         notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
@@ -263,6 +263,8 @@ def _notes(records: Records) -> list[str]:
     if profile.load.scale != 1:
         factor = units.number(profile.load.scale)
         notes.append(f"Users and rates are the profile's times {factor}: all this holds for that load only.")
+    if earlier:
+        notes.append(f"Attempt {earlier + 1}: earlier runs of this same profile lie beside this one.")
     missing = profile.not_executed.model_dump(mode="json", exclude_none=True) if profile.not_executed else {}
     if missing:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())

@@ -23,6 +23,7 @@ _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+"
 # Signs that YAML takes for a line's end, or does not take at all.
 _NO_YAML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  # beside records
+HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
@@ -77,10 +78,24 @@ def prepare(run_dir: Path, resolved: Resolved) -> Path:
     return run_dir.resolve()
 
 
+def earlier_runs(run_dir: Path, sha256: str) -> int:
+    """Returns how many other runs of the same resolved profile lie beside this one."""
+    others = (path for path in run_dir.parent.glob("*/profile.yaml") if path.parent.name != run_dir.name)
+    return sum(not path.parent.is_symlink() and _names(path, sha256) for path in others)
+
+
+def _names(profile: Path, sha256: str) -> bool:
+    try:
+        with profile.open(encoding="utf-8") as file:
+            return file.readline().rstrip("\n") == f"{HASH_LINE}{sha256}"
+    except (OSError, ValueError):
+        return False
+
+
 def annotated(resolved: Resolved) -> str:
     """Returns the resolved profile as YAML, each value with a comment that says where it came from."""
     lines = [
-        f"# SHA-256 of the resolved profile: {resolved.sha256}",
+        f"{HASH_LINE}{resolved.sha256}",
         *yaml_lines(resolved.document, resolved.origins),
     ]
     return "\n".join(lines) + "\n"
