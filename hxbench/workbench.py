@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
 from hxbench.judge import certificate as certificates
 from hxbench.judge import gates, metrics
 from hxbench.plan.layers import Resolved, resolve
@@ -92,12 +92,19 @@ def open(path: str | Path) -> Run:
     Raises:
         DirectoryError: the folder holds no run.
         EvidenceError: it holds a damaged one.
+        IncompleteError: it cannot be put together where it lies, as on a full disk; nothing is lost.
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
         raise DirectoryError(f"{path}: not a run: it has no folder records/")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
-        _recover(run_dir)
+        try:
+            _recover(run_dir)
+        except OSError as error:
+            why = (error.strerror or str(error)).rpartition("] ")[2]  # Arrow puts it behind a number
+            raise IncompleteError(
+                f"{path}: could not be put together from its journal: {why}; make room, or copy it elsewhere"
+            ) from None
     return Run(run_dir)
 
 

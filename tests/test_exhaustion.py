@@ -65,6 +65,25 @@ def test_files_that_can_grow_no_more_end_the_run_with_what_was_written(
     assert 20 < (run.requests["outcome"] == "ok").sum() < len(good.chats)
 
 
+def test_a_killed_run_on_a_full_disk_says_so_and_stays_as_it_is(tmp_path: Path, good: Server) -> None:
+    def small_files_only() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    keep = ("--set", "keep.text=full", "--requests", "5")
+    start(tmp_path, good.url, *keep).communicate(timeout=90)
+    (tmp_path / "run" / "records" / "requests.parquet").unlink()
+    command = [sys.executable, "-m", "hxbench.cli", "show", "run"]
+    full = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, preexec_fn=small_files_only
+    )
+    assert (
+        "hxbench: run: could not be put together from its journal: File too large; "
+        "make room, or copy it elsewhere\n" == full.stderr
+    )
+    assert (4, "") == (full.returncode, full.stdout)
+    assert 5 == (hx.open(tmp_path / "run").requests["outcome"] == "ok").sum()
+
+
 def test_descriptors_that_run_out_are_the_generators_fault_not_the_servers(
     tmp_path: Path, good: Server, report_case: Callable[[str], None]
 ) -> None:

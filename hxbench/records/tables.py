@@ -21,6 +21,13 @@ _NULLABLE = {
 BATCH_ROWS = 20_000
 
 
+class _Writer(pq.ParquetWriter):  # type: ignore[misc]  # it has no types
+    """Arrow's writer, but one that nobody closes writes nothing more: on a full disk that fails loudly."""
+
+    def __del__(self) -> None:
+        pass
+
+
 class TableWriter:
     """Writes rows in batches beside `path` and gives the file its name only once it is whole.
 
@@ -31,7 +38,7 @@ class TableWriter:
         self._path, self._schema = path, schema
         self._partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         self._rows: list[Sequence[Any]] = []
-        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
+        self._writer = _Writer(self._partial, schema, compression="zstd")
 
     def add(self, row: Sequence[Any]) -> None:
         """Takes one row, in the order of the schema's columns."""
