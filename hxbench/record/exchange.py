@@ -44,6 +44,7 @@ class Wire:
     limits: Limits
     token_hint: re.Pattern[bytes] | None  # None where nothing is seen of an answer before its end
     mask: Callable[[bytes], bytes]  # takes secrets out of what a server echoes
+    connections_kept: int = IDLE_CONNECTIONS
     idle: dict[Connection, int] = field(default_factory=dict)  # to the time since when
     reserved: int = 0  # opened ahead of a due time
     keeps_alive: bool = True  # until the server is seen to close what it promised to keep
@@ -58,7 +59,7 @@ class Wire:
 
     def keep(self, connection: Connection, now_ns: int) -> None:
         """Takes over a connection that an exchange has done with."""
-        if not self.keeps_alive or len(self.idle) + self.reserved >= IDLE_CONNECTIONS:
+        if not self.keeps_alive or len(self.idle) + self.reserved >= self.connections_kept:
             self.discard(connection)
             return
         self.idle[connection] = now_ns
@@ -129,9 +130,10 @@ class Exchange:
 
     def prepare(self) -> None:
         """Opens a connection ahead of the due time, unless enough are open."""
-        if self._wire.idle or len(self._wire.idle) + self._wire.reserved >= IDLE_CONNECTIONS:
+        wire = self._wire
+        if wire.idle or wire.reserved >= wire.connections_kept:
             return
-        self._wire.reserved += 1
+        wire.reserved += 1
         self._reserved = True
         self._connect()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from hxbench.errors import HxbenchError
 from hxbench.plan import workload
-from hxbench.record import exchange, redaction, shapes
+from hxbench.record import exchange, priority, redaction, shapes
 from hxbench.record.connection import Address, ask_for_stamps
 from hxbench.record.loop import READ, Loop
 from hxbench.records.journal import STOPPED, Kind, Writer
@@ -46,6 +46,7 @@ class Worker:
             address=resolve(plan["host"], plan["port"], tls=plan["tls"], ca_file=plan["ca_file"]),
             limits=exchange.Limits(**plan["limits"]),
             token_hint=self._dialect.token_hint if plan["stream"] else None,
+            connections_kept=plan["connections_kept"],
             mask=redaction.masking([*headers.values(), *([key] if key else [])]),
         )
         self._prompts = {prompt.id: prompt for prompt in workload.load_prompts(plan["prompts"])}
@@ -79,6 +80,7 @@ class Worker:
         self._loop.watch(sys.stdin.fileno(), READ, lambda _: self._command())
         self._stamp_clock()
         self._flush()
+        priority.take(self._plan["priority"], lambda: _say("priority", obtained=priority.NORMAL))
         _say("ready")
         try:
             while self._running:
