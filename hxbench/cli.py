@@ -249,14 +249,21 @@ def _embedded(profile: str, log: Path, port: int) -> tuple[Any, str]:
 @cli.command()
 @click.option("--short", is_flag=True, help="Two seconds, as before each certification.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def calibrate(short: bool, as_json: bool) -> int:
+@click.option(
+    "--priority",
+    type=click.Choice(["normal", "realtime"]),
+    default="normal",
+    show_default=True,
+    help="Of the load worker.",
+)
+def calibrate(short: bool, as_json: bool, priority: str) -> int:
     """Hold the instrument against a server that knows the truth, and find where this machine's limit lies."""
     from hxbench import workbench
     from hxbench.record import calibration
     from hxbench.render import calibration_table
 
     experiments = calibration.SHORT if short else calibration.FULL
-    found = workbench.calibrate(experiments, lambda text: click.echo(text, err=True))
+    found = workbench.calibrate(experiments, lambda text: click.echo(text, err=True), priority)
     click.echo(json.dumps(found, indent=1) if as_json else calibration_table.as_text(found))
     return 0
 

@@ -17,7 +17,7 @@ from hxbench.plan.layers import Resolved
 from hxbench.plan.profile import EMBEDDED, REFERENCE
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
-from hxbench.record import calibration, decoder, facts, lock, preflight, sampler
+from hxbench.record import calibration, decoder, facts, lock, preflight, priority, sampler
 from hxbench.record.children import Child
 from hxbench.record.supervisor import (
     DECODER_END_S,
@@ -73,12 +73,14 @@ class Recording:
         self._schedule: list[tuple[Any, ...]] = []
         self._schedule_hashes: list[str] = []
         self._measuring = False
+        self._trials: list[Trial] = []
 
     def record(self) -> Path:
         profile = self._profile
         if profile.target.server is None:
             raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
         preflight.secret_names(profile)
+        priority.require(profile.instrument.priority)
         self._prompts = load_prompts(profile.workload.prompts)
         self._questions = load_prompts(profile.answers) if profile.answers else ()
         preflight.require_sendable(profile, (*self._prompts, *self._questions))
@@ -168,6 +170,7 @@ class Recording:
                 asked.raise_if_asked()
                 self._measuring = True
                 recording = Trial(self._profile, served, self._dir, trial, log)
+                self._trials.append(recording)
                 with self._calibrating(trial, asked):
                     self._schedule = recording.record(
                         planned, self._schedule, child, asked, self._show.update, self._note_schedule
@@ -190,11 +193,11 @@ class Recording:
         if not self._calibrated:
             yield
             return
-        folder = self._dir / PROBE
+        folder, wanted = self._dir / PROBE, self._profile.instrument.priority
         if trial == 1:
             self._show.say("calibrating the instrument")
-            self._before = calibration.before(reference.serving, folder, asked)
-        with calibration.beside(reference.serving, folder / f"t{trial}", self._beside):
+            self._before = calibration.before(reference.serving, folder, asked, wanted)
+        with calibration.beside(reference.serving, folder / f"t{trial}", self._beside, wanted):
             yield
 
     @contextmanager
@@ -249,11 +252,18 @@ class Recording:
                 "build": facts.of_embedded() if self._model else preflight.build(self._exchanges),
             },
             "model": model,
+            "instrument": self._instrument(),
             "started_utc": self._started.isoformat(timespec="seconds"),
             "finished_utc": finished and finished.isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
             "earlier_runs": run_directory.earlier_runs(self._dir, self._resolved.sha256),
         }
+
+    def _instrument(self) -> dict[str, Any]:
+        asked = self._profile.instrument
+        lost = any(trial.priority != asked.priority for trial in self._trials)
+        obtained = priority.NORMAL if lost else asked.priority
+        return {"workers": asked.workers, "priority": asked.priority, "priority_obtained": obtained}
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:
         if ending["state"] == "failed":

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hxbench.judge import gates, metrics
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
+from hxbench.record import priority as priorities
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
@@ -189,14 +191,19 @@ def certify(
 
 
 def calibrate(
-    experiments: Sequence[calibration.Experiment] = calibration.FULL, say: Callable[[str], None] = print
+    experiments: Sequence[calibration.Experiment] = calibration.FULL,
+    say: Callable[[str], None] = print,
+    priority: str = priorities.NORMAL,
 ) -> dict[str, Any]:
     """Returns how far this machine's instrument lies from the truth, and how much load it can put on.
 
     Raises:
+        InputError: the system refuses the priority.
         BusyError: a run measures on this machine.
         IncompleteError: the load worker ended early.
     """
+    priorities.require(priority)
+    experiments = [replace(each, priority=priority) for each in experiments]
     with (
         tempfile.TemporaryDirectory(prefix="hxbench-") as folder,
         lock.measuring(Path(folder)),

@@ -53,6 +53,7 @@ def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) 
         "limits": {"total": 5 * SECOND, "first_token": 3 * SECOND, "stall": 2 * SECOND},
         "prompts": str(folder / "prompts.jsonl"), "model": "m", "temperature": 0, "extra_body": {},
         "salt": True, "seed": 1, "users": 1, "ramp_up_ns": 0, "think_ns": 0, "max_in_flight": None,
+        "priority": "normal", "connections_kept": 8,
         "warmup_ns": 0, "measure_ns": None,
         "rows": [
             (number, f"r{number}", phase, None if due is None else round(due * SECOND), "a", 4, number)

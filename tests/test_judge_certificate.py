@@ -93,6 +93,16 @@ def test_a_certificate_says_which_attempt_it_is() -> None:
     assert not [note for note in first["notes"] if "Attempt" in note]
 
 
+@pytest.mark.parametrize(
+    ("obtained", "shown"), [("realtime", "realtime"), ("normal", "realtime asked for, normal obtained")]
+)
+def test_the_certificate_says_who_put_the_load_on_and_at_which_priority(obtained: str, shown: str) -> None:
+    run = run_with()
+    facts = {"workers": 2, "priority": "realtime", "priority_obtained": obtained}
+    made = certificate.build(replace(run, facts={**run.facts, "instrument": facts}))
+    assert (2, shown) == (made["measurement"]["load_workers"], made["measurement"]["priority"])
+
+
 def test_the_same_records_give_the_same_bytes() -> None:
     assert canonical_json.encode(build()) == canonical_json.encode(build())
 

@@ -219,6 +219,30 @@ def test_a_load_that_cannot_be_run_or_judged_is_refused(expected, written):
     assert expected == refused("load", written)
 
 
+@pytest.mark.parametrize(
+    ("expected", "load", "instrument"),
+    [
+        ("workers: expected at most as many as load.users, 2, got 3", {"users": 2}, {"workers": 3}),
+        (
+            "workers: expected 1 with load.max_in_flight, which is counted in one process, got 2",
+            {"rate": 1, "max_in_flight": 8},
+            {"workers": 2},
+        ),
+        ("workers: expected a number of 1 or more, got 0", {}, {"workers": 0}),
+        ("priority: expected 'normal' or 'realtime', got \"high\"", {}, {"priority": "high"}),
+    ],
+)
+def test_an_instrument_that_cannot_put_on_the_load_is_refused(expected, load, instrument):
+    with pytest.raises(ProfileError) as caught:
+        profile(load=load, instrument=instrument)
+    assert f"x: instrument.{expected}" == str(caught.value)
+
+
+def test_as_many_workers_as_users_and_one_with_a_cap_are_fine():
+    assert 2 == profile(load={"users": 2}, instrument={"workers": 2}).instrument.workers
+    assert 1 == profile(load={"rate": 1, "max_in_flight": 8}, instrument={"workers": 1}).instrument.workers
+
+
 def test_gamma_arrivals_need_their_burstiness():
     with pytest.raises(ProfileError) as caught:
         profile(load={"rate": 1, "arrivals": "gamma"})

@@ -160,11 +160,18 @@ def test_a_limit_counts_while_connecting(tmp_path: Path) -> None:
     assert "time limit: no first token within 300 ms" == row["error"]
 
 
+class Nobody:
+    """Takes no interest in its connection: what it brings is read by hand."""
+
+    def ready(self, connection: Connection, mask: int) -> None:
+        raise AssertionError(connection, mask)
+
+
 def test_a_read_without_news_is_empty_and_not_the_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as stamping:
         ask_for_stamps(stamping)
         time.sleep(0.05)
-        connection = Connection(Address(socket.AF_INET, listener.getsockname(), "", None))
+        connection = Connection(Address(socket.AF_INET, listener.getsockname(), "", None), Nobody())
         peer, _ = listener.accept()
         with peer:
             connection.writable()

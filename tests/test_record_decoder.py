@@ -225,3 +225,42 @@ def test_an_orphaned_decoder_ends_and_leaves_the_tables_to_whoever_opens_the_run
     assert WHOLE == names(run_dir)
     assert "ok" == requests(run_dir)["outcome"][0]
     assert "" == (run_dir / "log.txt").read_text()
+
+
+def shared(run_dir: Path, worker: int, number: int, measured_ms: tuple[int, int], *, ends: bool) -> None:
+    """What one of several workers of trial 1 writes that sends one of its three requests."""
+    writer = Writer(run_dir / "journal" / f"t1-w{worker}.journal")
+    begin, end = (time_ms * MS for time_ms in measured_ms)
+    writer.add(Kind.PHASE, 1, begin, b"measure")
+    writer.add(Kind.DISPATCH, number, begin + MS)
+    writer.add(Kind.READ, number, begin + 2 * MS, ANSWER)
+    writer.add(Kind.END, number, begin + 2 * MS)
+    writer.add(Kind.PHASE, 0, end, b"measure")
+    writer.add(Kind.PHASE, 1, end, b"drain")
+    if ends:
+        writer.add(Kind.PHASE, 0, end + MS, b"drain")
+        writer.add(Kind.FINISHED, 0, end + MS)
+    writer.close()
+
+
+def test_the_journals_of_several_workers_are_one_trial(run_dir: Path) -> None:
+    shared(run_dir, 0, 0, (10, 500), ends=True)
+    shared(run_dir, 1, 2, (9, 400), ends=True)
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
+    found = requests(run_dir)
+    assert [("t1-0", 0, "ok"), ("t1-1", 0, "cancelled"), ("t1-2", 1, "ok")] == sorted(
+        found[["request_id", "worker", "outcome"]].itertuples(index=False, name=None)
+    )
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES)
+    assert [("measure", 9 * MS, 500 * MS), ("drain", 400 * MS, 501 * MS)] == list(
+        phases[["phase", "start_ns", "end_ns"]].itertuples(index=False, name=None)
+    )
+
+
+def test_where_one_of_several_workers_was_killed_nothing_is_called_cancelled(run_dir: Path) -> None:
+    shared(run_dir, 0, 0, (10, 500), ends=True)
+    shared(run_dir, 1, 2, (9, 400), ends=False)
+    decoder.finish(run_dir, CHAT, hash_text=False, secrets=())
+    assert {"t1-0": "ok", "t1-2": "ok"} == requests(run_dir).set_index("request_id")["outcome"].to_dict()
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES).set_index("phase")["end_ns"]
+    assert (500 * MS, True) == (phases["measure"], pd.isna(phases["drain"]))

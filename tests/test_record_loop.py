@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hxbench.record import loop as loops
-from hxbench.record.loop import READ, Loop
+from hxbench.record.loop import BOTH, READ, Loop
 
 MS = 1_000_000
 
@@ -110,11 +110,45 @@ def test_a_descriptor_that_an_earlier_call_closed_is_not_called() -> None:
             os.close(descriptor)
 
 
-def test_a_selector_without_a_descriptor_of_its_own_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_epoll_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "EPOLL", False)
     monkeypatch.setattr(selectors, "DefaultSelector", selectors.SelectSelector)
     loop, ran = Loop(), []
-    loop.at(later(1), lambda: ran.append(1))
+    readable, writable = os.pipe()
+    loop.watch(readable, READ, lambda mask: ran.append(mask))
+    os.write(writable, b"x")
     turn_until(loop, lambda: ran)
+    loop.unwatch(readable)
+    loop.at(later(1), lambda: ran.append("timer"))
+    turn_until(loop, lambda: len(ran) == 2)
+    assert [READ, "timer"] == ran
+    os.close(readable)
+    os.close(writable)
+
+
+def test_only_other_events_cost_a_system_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loops, "EPOLL", False)
+    loop, ran = Loop(), []
+    readable, writable = os.pipe()
+    loop.watch(readable, READ, lambda _: ran.append("first"))
+    monkeypatch.delattr(loop._poller, "modify")
+    loop.change(readable, READ, lambda _: ran.append("second"))
+    os.write(writable, b"x")
+    loop.turn()
+    assert ["second"] == ran
+    os.close(readable)
+    os.close(writable)
+
+
+@pytest.mark.skipif(not loops.EPOLL, reason="a peer's end is told as readable where there is no epoll")
+def test_a_hang_up_is_told_as_news_in_both_directions() -> None:
+    loop, ran = Loop(), []
+    readable, writable = os.pipe()
+    loop.watch(readable, READ, lambda mask: ran.append(mask))
+    os.close(writable)
+    loop.turn()
+    assert [BOTH] == ran
+    os.close(readable)
 
 
 def test_a_system_without_adjustable_timers_will_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class Bench:
 
     def _begin(self, row: Row, done: Callable[[Exchange], None]) -> Exchange:
         self.begun.append(row.number)
-        request = http.request("POST", DIALECT.path, "h", {}, b'{"max_tokens": 2}')
+        request = http.request(http.head("POST", DIALECT.path, "h", {}), row.request_id, b'{"max_tokens": 2}')
         return Exchange(self._wire, row.number, request, done)
 
     def _note(self, phase: str, begins: bool) -> None:

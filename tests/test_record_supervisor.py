@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,86 @@ def test_a_load_in_stages_is_recorded_stage_by_stage_and_ends_with_the_last(
     phases = tables.read(run_dir / "records" / "phases.parquet", PHASES).set_index("phase")
     length_ns = phases.loc["measure", "end_ns"] - phases.loc["measure", "start_ns"]
     assert 0.4 == pytest.approx(length_ns / SECOND, abs=0.05)
+
+
+SHARED = {"instrument.workers": 2, "load.warmup": "0.2 s"}
+
+
+def recorded(run_dir: Path, made: Profile, url: str) -> tuple[Any, Any]:
+    """Runs a trial and returns its requests and its phases."""
+    Run(run_dir, made, url).record()
+    records = run_dir / "records"
+    return tables.read(records / "requests.parquet", REQUESTS), tables.read(
+        records / "phases.parquet", PHASES
+    )
+
+
+def test_users_of_two_workers_are_together_as_many_as_of_one(run_dir: Path, server: Server) -> None:
+    made = profile(server.url, **SHARED, **{"load.users": 5, "load.requests": None, "load.measure": "0.6 s"})
+    requests, phases = recorded(run_dir, made, server.url)
+    planned = build(made, load_prompts("short"), 1)
+    assert [row.request_id for row in planned] == sorted(requests["request_id"])
+    sent = requests[requests["dispatched_ns"].notna()]
+    assert ({0, 1}, {"ok"}, len(server.chats)) == (set(sent["worker"]), set(sent["outcome"]), len(sent))
+    edges = [(time_ns, 1) for time_ns in sent["dispatched_ns"]] + [(t, -1) for t in sent["done_ns"]]
+    assert 5 == max(accumulate(step for _, step in sorted(edges)))
+    assert ["warmup", "measure", "drain"] == list(phases["phase"])
+    assert (phases["end_ns"] > phases["start_ns"]).all()
+
+
+def test_arrivals_dealt_to_two_workers_all_come_when_they_are_due(run_dir: Path, server: Server) -> None:
+    load = {"load.rate": 60, "load.arrivals": "constant", "load.requests": 30}
+    made = profile(server.url, **SHARED, **load)
+    requests, phases = recorded(run_dir, made, server.url)
+    schedule = tables.read(run_dir / "records" / "schedule.parquet", SCHEDULE)
+    requests = requests.sort_values("request_id", ignore_index=True)
+    assert schedule["request_id"].tolist() == requests["request_id"].tolist()
+    assert schedule["due_ns"].tolist() == requests["due_ns"].tolist()
+    assert ([0, 1] * len(schedule))[: len(schedule)] == requests["worker"].tolist()
+    assert {"ok"} == set(requests["outcome"])
+    assert (requests["dispatched_ns"] >= requests["due_ns"]).all()
+    assert 3 == len(phases)
+
+
+def test_of_two_workers_a_killed_one_ends_the_trial_and_both_journals_are_read(
+    run_dir: Path, server: Server
+) -> None:
+    def kill_one(run: Run) -> None:
+        time.sleep(1.2)  # journals are flushed each second
+        run.processes("worker")[1].kill()
+
+    load = {"load.users": 4, "load.requests": None, "load.measure": "30 s", "limits.requests": 2000}
+    run = Run(run_dir, profile(server.url, **SHARED, **load), server.url)
+    with pytest.raises(IncompleteError, match=r"^worker: ended early \(status -9\); see log.txt$"):
+        run.record(kill_one)
+    assert [] == run.processes("worker", "sampler", "decoder")
+    requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
+    assert requests["request_id"].is_unique
+    assert {0, 1} == set(requests[requests["outcome"] == "ok"]["worker"])
+    assert {"ok", "unfinished"} >= set(requests["outcome"])  # what nobody sent is not called cancelled
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES).set_index("phase")
+    assert phases.loc["measure", "start_ns"] > 0
+
+
+def test_a_stop_reaches_all_workers(run_dir: Path, server: Server) -> None:
+    def ask(run: Run) -> None:
+        run.asked.signal = signal.SIGTERM
+
+    load = {"load.users": 3, "load.requests": None, "load.measure": "30 s", "instrument.workers": 3}
+    run = Run(run_dir, profile(server.url, **load), server.url)
+    with pytest.raises(Interrupted):
+        run.record(ask)
+    assert [] == run.processes("worker", "sampler", "decoder")
+    requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
+    assert (50, True) == (len(requests), requests["request_id"].is_unique)
+
+
+def test_rows_and_users_are_dealt_to_workers_in_the_same_shares() -> None:
+    made = profile(**{"instrument.workers": 2, "load.users": 3, "load.requests": 30})
+    planned = build(made, load_prompts("short"), 1)
+    plans = [supervisor.worker_plan(made, "http://h", Path("run"), 1, planned, 0, each) for each in (0, 1)]
+    assert [2, 1] == [plan["users"] for plan in plans]
+    assert [20, 10] == [len(plan["rows"]) for plan in plans]
+    assert list(range(30)) == sorted(row[0] for plan in plans for row in plan["rows"])
+    assert ["run/journal/t1-w0.journal", "run/journal/t1-w1.journal"] == [plan["journal"] for plan in plans]
+    assert [4, 4] == [plan["connections_kept"] for plan in plans]

@@ -112,10 +112,26 @@ def test_a_connection_is_closed_when_one_of_several_words_says_so() -> None:
 
 
 def test_a_request_carries_its_headers_and_length() -> None:
-    expected = b"POST /v1 HTTP/1.1\r\nHost: h:1\r\nA: b\r\nContent-Length: 2\r\n\r\n{}"
-    assert expected == http.request("POST", "/v1", "h:1", {"A": "b"}, b"{}")
+    expected = b"POST /v1 HTTP/1.1\r\nHost: h:1\r\nA: b\r\nX-Request-Id: r1\r\nContent-Length: 2\r\n\r\n{}"
+    assert expected == http.request(http.head("POST", "/v1", "h:1", {"A": "b"}), "r1", b"{}")
 
 
 def test_a_header_with_a_line_break_is_refused() -> None:
     with pytest.raises(ValueError, match="line break"):
-        http.request("GET", "/", "h", {"A": "b\r\nC: d"}, b"")
+        http.head("GET", "/", "h", {"A": "b\r\nC: d"})
+
+
+def test_heads_that_were_seen_before_are_read_the_same_and_kept_in_small_number() -> None:
+    for _ in range(2):
+        for second in range(20):
+            raw = SIZED.replace(b"Content", b"Date: 12:00:%02d\r\nContent" % second, 1)
+            response, got = fed([raw])
+            assert (f"12:00:{second:02}", b"none") == (response.headers["date"], got)
+    assert http._parse_head.cache_info().currsize <= 8
+
+
+def test_a_head_that_cannot_be_read_is_refused_the_second_time_too() -> None:
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"
+    for _ in range(2):
+        with pytest.raises(http.FramingError, match="transfer-encoding 'gzip'"):
+            fed([raw])

@@ -219,8 +219,19 @@ def _measurement(measured: Measured) -> dict[str, Any]:
         "trials": load.trials,
         "measured_s": sum(window_lengths(measured.records).values()),
         "requests": len(measured.attempted),
+        **_instrument(measured.records),
         "repeatability": "not assessed (one trial)" if one else f"{load.trials} trials",
     }
+
+
+def _instrument(records: Records) -> dict[str, Any]:
+    """Returns how the load was put on; nothing of a run recorded before that was kept."""
+    facts = records.facts.get("instrument")
+    if facts is None:
+        return {}
+    asked, obtained = facts["priority"], facts["priority_obtained"]
+    shown = asked if asked == obtained else f"{asked} asked for, {obtained} obtained"
+    return {"load_workers": facts["workers"], "priority": shown}
 
 
 def _shape(load: Load) -> dict[str, Any]:

@@ -35,8 +35,8 @@ from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
 __all__ = [
-    "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile",
-    "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
+    "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Instrument", "Keep", "Limits", "Load", "NotExecuted",
+    "Profile", "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
 ]  # fmt: skip
 
 BadInput = Literal["empty_prompt", "broken_json", "negative_max_tokens", "above_context"]
@@ -104,6 +104,13 @@ class Limits(Section):
     """Output tokens a run may ask for."""
 
 
+class Instrument(Section):
+    priority: Literal["normal", "realtime"] = "normal"
+    """realtime: load workers wake before all ordinary work. Linux; needs CAP_SYS_NICE or `ulimit -r 10`."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Load workers that share the schedule, where one core is not enough."""
+
+
 class Keep(Section):
     text: Literal["none", "hash", "full"] = "none"
     """What remains of the answers' bytes after the run."""
@@ -143,6 +150,7 @@ class Profile(Section):
     note: Line | None = None
     """A sentence that the certificate repeats."""
     keep: Keep = Field(default_factory=Keep)
+    instrument: Instrument = Field(default_factory=Instrument)
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 
@@ -166,6 +174,18 @@ class Profile(Section):
             raise broken(
                 ("load", key), f"{tokens} output tokens are above limits.tokens, {self.limits.tokens}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_shared(self) -> Self:
+        load, workers = self.load, self.instrument.workers
+        expected = ""
+        if load.loop == "closed" and workers > load.scaled_users:
+            expected = f"at most as many as load.users, {load.scaled_users}"
+        if load.max_in_flight is not None and workers > 1:
+            expected = "1 with load.max_in_flight, which is counted in one process"
+        if expected:
+            raise broken(("instrument", "workers"), f"expected {expected}, got {workers}")
         return self
 
     def _planned(self) -> tuple[str, int]:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from hxbench.plan.profile import Profile
 from hxbench.plan.workload import load_prompts
 from hxbench.record.children import Child
 from hxbench.record.decoding import Decoder, Planned
+from hxbench.record.priority import NORMAL
 from hxbench.record.supervisor import StopRequest, worker_plan
 from hxbench.records import departures
 from hxbench.records.journal import Reader
@@ -57,6 +58,7 @@ class Experiment:
     pace: Mapping[str, float] = field(default_factory=lambda: STREAM)
     tokens: int = 64
     most_requests: int = 5_000
+    priority: str = NORMAL  # of the load worker
 
 
 def _streams(users: int, *, warmup: str = "1 s", measure: str = "3 s", tokens: int = 64) -> Experiment:
@@ -105,15 +107,16 @@ def calibrate(
     return {"experiments": rows}
 
 
-def before(serve: Serve, folder: Path, asked: StopRequest) -> dict[str, Any]:
+def before(serve: Serve, folder: Path, asked: StopRequest, priority: str = NORMAL) -> dict[str, Any]:
     """Returns the best of up to three short calibrations, or the `error` that kept them from an end.
 
     Other work on the machine only ever adds error: the best one tells most of the instrument itself.
     """
     best: dict[str, Any] = {}
+    short = [replace(each, priority=priority) for each in SHORT]
     try:
         for attempt in range(1, TRIES + 1):
-            (row,) = calibrate(SHORT, serve, folder / f"before-{attempt}", asked)["experiments"]
+            (row,) = calibrate(short, serve, folder / f"before-{attempt}", asked)["experiments"]
             if not best or _p99(row) < _p99(best):
                 best = row
             best["attempts"] = attempt
@@ -129,17 +132,18 @@ def _p99(row: Mapping[str, Any]) -> float:
 
 
 @contextmanager
-def beside(serve: Serve, folder: Path, found: list[dict[str, Any]]) -> Iterator[None]:
+def beside(serve: Serve, folder: Path, found: list[dict[str, Any]], priority: str = NORMAL) -> Iterator[None]:
     """Keeps a slow stream to a reference server going, in a worker of its own; adds to `found` at the end.
 
     Whatever becomes of it, the measured load goes on.
     """
     (folder / "journal").mkdir(parents=True)
     log, schedule = folder / "departures.bin", None
+    slow = replace(SLOW, priority=priority)
     with ExitStack() as stack:
         try:
             server = stack.enter_context(serve(SLOW.pace, log))
-            schedule = stack.enter_context(_slowly(server, folder))
+            schedule = stack.enter_context(_slowly(slow, server, folder))
         except HxbenchError as error:
             found.append({"error": str(error)})
         yield
@@ -152,9 +156,9 @@ def beside(serve: Serve, folder: Path, found: list[dict[str, Any]]) -> Iterator[
 
 
 @contextmanager
-def _slowly(server: Reference, folder: Path) -> Iterator[Mapping[int, Planned]]:
+def _slowly(slow: Experiment, server: Reference, folder: Path) -> Iterator[Mapping[int, Planned]]:
     """Runs the slow stream's worker while the context lasts."""
-    plan, planned = _planned(SLOW, server, folder)
+    plan, planned = _planned(slow, server, folder)
     worker = _started(plan, folder)
     try:
         start_ns = time.monotonic_ns()
@@ -195,6 +199,7 @@ def _profile(experiment: Experiment, url: str) -> Profile:
         "name": "calibration",
         "target.server": url,
         "target.model": "reference",
+        "instrument.priority": experiment.priority,
         "workload.output_tokens": experiment.tokens,
         "limits.requests": experiment.most_requests,
         "limits.tokens": experiment.most_requests * experiment.tokens,
@@ -246,7 +251,7 @@ def _watch(worker: Child, server: Reference, asked: StopRequest) -> dict[str, fl
     processes = {name: psutil.Process(pid) for name, pid in names.items()}
     began, last = time.monotonic(), {name: _cpu_s(each) for name, each in processes.items()}
     first, seen, deadline = dict(last), began, began + END_S
-    while (said := worker.event(0.1)) is None:
+    while (said := worker.event(0.1)) is None or said["event"] == "priority":
         asked.raise_if_asked()
         if time.monotonic() > deadline:
             break

@@ -71,6 +71,13 @@ class Child:
             self._stdin.write(line.encode() + b"\n")
             self._stdin.flush()
 
+    def ask_to_end(self) -> None:
+        """Says that the child shall end; `stop` waits for it."""
+        if not self._stdin.closed:
+            self.tell(STOP)
+        with suppress(BrokenPipeError):
+            self._stdin.close()
+
     def wait(self, timeout: float) -> int | None:
         """Returns the exit status, None if the child has not ended within `timeout` seconds."""
         try:
@@ -80,10 +87,7 @@ class Child:
 
     def stop(self, timeout: float = STOP_S) -> None:
         """Asks the child to end and waits; one that does not end is killed."""
-        if not self._stdin.closed:
-            self.tell(STOP)
-        with suppress(BrokenPipeError):
-            self._stdin.close()
+        self.ask_to_end()
         if self.wait(timeout) is None:
             self._process.kill()
             self._process.wait()

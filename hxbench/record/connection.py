@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+from hxbench.record.loop import BOTH
 
 READ_BYTES = 65_536
 _ANCILLARY_BYTES = 64
@@ -58,17 +60,35 @@ def kernel_stamp(ancillary: Iterable[tuple[int, int, bytes]]) -> int:
     return kernel
 
 
-class Connection:
-    """Connects at once; `connected` turns true when it (and TLS) is ready to send."""
+class User(Protocol):
+    """Whom a connection serves: an exchange, or whoever keeps it until the next one."""
 
-    def __init__(self, address: Address) -> None:
+    def ready(self, connection: "Connection", mask: int) -> None: ...
+
+
+class Connection:
+    """Connects at once; `connected` turns true when it (and TLS) is ready to send.
+
+    It is watched with its own `ready` for all its life and tells `user`, who may change, so that changing
+    hands costs nothing.
+    """
+
+    __slots__ = (
+        "_bytes", "_ended", "_out", "_received", "_segments", "_socket", "_tcp", "_tls", "_to_send",
+        "connected", "descriptor", "used", "user", "watched",
+    )  # fmt: skip
+
+    def __init__(self, address: Address, user: User) -> None:
+        self.user = user
         self.connected = False
         self.used = 0  # exchanges it has carried
+        self.watched = BOTH  # for what the loop has been asked
         self._out = b""
         self._segments = 0  # that all reads so far have brought
         self._bytes = 0  # likewise, before decryption
         self._ended = False
         self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        self.descriptor = self._socket.fileno()
         try:
             self._open(address)
         except OSError:
@@ -90,8 +110,9 @@ class Connection:
             )
         self._tcp = False
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
+    def ready(self, mask: int) -> None:
+        """Hands on what the loop says of the socket."""
+        self.user.ready(self, mask)
 
     def close(self) -> None:
         self._socket.close()
@@ -105,7 +126,7 @@ class Connection:
         if self._tls is not None:
             self._tls.write(data)
             data = self._to_send.read()
-        self._out += data
+        self._out = self._out + data if self._out else data
         self._push()
 
     def writable(self) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -71,16 +71,18 @@ class Tables:
         }
 
     def close(self) -> None:
-        for _, decoder in self._readers.values():
-            decoder.finish()
-        decoders = {_place(path): decoder for path, (_, decoder) in self._readers.items()}
+        trials: dict[int, list[Decoder]] = {}
+        for path, (_, decoder) in self._readers.items():
+            trials.setdefault(_place(path)[0], []).append(decoder)
+        for first, *others in trials.values():
+            first.finish(*others)
         records = self._run_dir / "records"
-        clock = sorted(row for decoder in decoders.values() for row in decoder.clock_rows)
+        clock = sorted(row for _, decoder in self._readers.values() for row in decoder.clock_rows)
         tables.write(records / "clock.parquet", CLOCK, clock)
         phases = [
-            (trial, TARGET, "main", phase, *times)
-            for (trial, _), decoder in decoders.items()
-            for phase, times in decoder.phases.items()
+            (trial, TARGET, "main", *phase)
+            for trial, decoders in trials.items()
+            for phase in _merged(decoders)
         ]
         tables.write(records / "phases.parquet", PHASES, phases)
         self._reads.close()
@@ -107,6 +109,21 @@ class Tables:
             self._first_tokens.append((row["first_token_ns"] - row["dispatched_ns"]) / 1e9)
         elif row["outcome"] != "cancelled":
             self._counts["failed"] += 1
+
+
+def _merged(decoders: Sequence[Decoder]) -> Iterator[tuple[str, int | None, int | None]]:
+    """Yields each phase of a trial: from the first worker's start to the last one's end.
+
+    A phase that one of them did not come to the end of has none.
+    """
+    for phase in dict.fromkeys(name for decoder in decoders for name in decoder.phases):
+        starts, ends = zip(*(decoder.phases.get(phase, (None, None)) for decoder in decoders), strict=True)
+        yield phase, _of(min, starts), _of(max, ends)
+
+
+def _of(pick: Callable[[Iterable[int]], int], times: Sequence[int | None]) -> int | None:
+    known = [time_ns for time_ns in times if time_ns is not None]
+    return pick(known) if len(known) == len(times) else None
 
 
 def _schedule(run_dir: Path, trial: int) -> dict[int, Planned]:

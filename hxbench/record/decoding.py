@@ -167,18 +167,26 @@ class Decoder:
             return
         _keep(exchange, exchange.answer.feed(body))
 
-    def finish(self) -> None:
-        """Closes what the journal leaves open: unfinished, or cancelled where it was never asked for."""
+    def finish(self, *others: "Decoder") -> None:
+        """Closes what the journals of a trial leave open: its own, and those of its `others` workers.
+
+        What was sent is unfinished; what no worker ever sent is cancelled, if all came to their end.
+        """
+        every = (self, *others)
+        for each in every:
+            each._close_open()
+        if all(each.finished and each.phases for each in every):
+            schedule = self._schedule()
+            for number in sorted(schedule.keys() - set().union(*(each._closed for each in every))):
+                cancelled = _Exchange(self._answer())
+                self._emit(self._row(schedule[number], cancelled, "cancelled", None, None, None), [])
+
+    def _close_open(self) -> None:
         for number, exchange in list(self._open.items()):
             if exchange.dispatched is None:
                 del self._open[number]
             else:
                 self._close(number, exchange, self._last_ns, STOPPED)
-        if self.finished and self.phases:
-            schedule = self._schedule()
-            for number in sorted(schedule.keys() - self._closed):
-                cancelled = _Exchange(self._answer())
-                self._emit(self._row(schedule[number], cancelled, "cancelled", None, None, None), [])
 
     def _close(self, number: int, exchange: _Exchange, end_ns: int, reason: str) -> None:
         self._open.pop(number, None)

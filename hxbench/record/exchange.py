@@ -1,6 +1,7 @@
 """One request's life on the wire, written to the journal as it happens."""
 
 import errno
+import itertools
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from hxbench import units
 from hxbench.errors import IncompleteError
 from hxbench.record.connection import Address, Connection
-from hxbench.record.loop import READ, WRITE, Loop, Timer
+from hxbench.record.loop import BOTH, READ, WRITE, Loop, Timer
 from hxbench.records.journal import Kind, Writer
 from hxbench.wire import http
 
@@ -27,8 +28,13 @@ class Limits:
     first_token: int
     stall: int
 
+    @property
+    def first(self) -> int:
+        """The time after the dispatch before which none of them can be passed."""
+        return min(self.total, self.first_token, self.stall)
 
-@dataclass
+
+@dataclass(slots=True)
 class Wire:
     """What all exchanges of a worker share."""
 
@@ -36,11 +42,14 @@ class Wire:
     journal: Writer
     address: Address
     limits: Limits
-    token_hint: re.Pattern[bytes]
+    token_hint: re.Pattern[bytes] | None  # None where nothing is seen of an answer before its end
     mask: Callable[[bytes], bytes]  # takes secrets out of what a server echoes
+    connections_kept: int = IDLE_CONNECTIONS
     idle: dict[Connection, int] = field(default_factory=dict)  # to the time since when
     reserved: int = 0  # opened ahead of a due time
     keeps_alive: bool = True  # until the server is seen to close what it promised to keep
+    young: dict["Exchange", None] = field(default_factory=dict)  # in the order of their first deadlines
+    sweeping: bool = False
 
     def take_idle(self) -> Connection | None:
         if not self.idle:
@@ -48,72 +57,103 @@ class Wire:
         connection, _ = self.idle.popitem()
         return connection
 
-    def keep(self, connection: Connection) -> None:
-        """Takes over a connection that is watched already: changing hands costs no system call."""
-        if not self.keeps_alive or len(self.idle) + self.reserved >= IDLE_CONNECTIONS:
-            self.loop.unwatch(connection.fileno())
-            connection.close()
+    def keep(self, connection: Connection, now_ns: int) -> None:
+        """Takes over a connection that an exchange has done with."""
+        if not self.keeps_alive or len(self.idle) + self.reserved >= self.connections_kept:
+            self.discard(connection)
             return
-        self.idle[connection] = time.monotonic_ns()
-        self.loop.change(connection.fileno(), READ, lambda _: self._drop(connection))
+        self.idle[connection] = now_ns
+        connection.user = self
 
-    def _drop(self, connection: Connection) -> None:
+    def ready(self, connection: Connection, _: int) -> None:
         """An idle connection has news: the server closed it, or sent what nobody asked for."""
         if time.monotonic_ns() - self.idle.pop(connection) < PROMPT_CLOSE_NS:
             self.keeps_alive = False
-        self.loop.unwatch(connection.fileno())
+        self.discard(connection)
+
+    def discard(self, connection: Connection) -> None:
+        self.loop.unwatch(connection.descriptor)
         connection.close()
 
     def close(self) -> None:
         for connection in self.idle:
-            self.loop.unwatch(connection.fileno())
-            connection.close()
+            self.discard(connection)
         self.idle.clear()
+
+    def limit(self, exchange: "Exchange") -> None:
+        """Sees to the time limits of an exchange that has just been dispatched.
+
+        All have the same limits, so that the first deadlines come in the order of the dispatches and one
+        timer does for them: nearly all exchanges end before, and a timer each would cost more than they do.
+        """
+        self.young[exchange] = None
+        if not self.sweeping:
+            self.sweeping = True
+            self.loop.at(exchange.dispatched + self.limits.first, self._sweep)
+
+    def _sweep(self) -> None:
+        """Lets the exchanges that have come to their first deadline look after themselves."""
+        now, first = time.monotonic_ns(), self.limits.first
+        due = list(itertools.takewhile(lambda each: each.dispatched + first <= now, self.young))
+        for exchange in due:
+            del self.young[exchange]
+        oldest = next(iter(self.young), None)
+        self.sweeping = oldest is not None
+        if oldest is not None:
+            self.loop.at(oldest.dispatched + first, self._sweep)
+        for exchange in due:
+            exchange.check_deadline()
 
 
 class Exchange:
     """Prepared (body built, connection open) before it is due, then sent, read and judged whole or not."""
 
+    __slots__ = (
+        "_connection", "_deadline", "_done", "_last_token", "_received", "_request", "_reserved", "_response",
+        "_sent", "_wire", "dispatched", "failed", "number",
+    )  # fmt: skip
+
     def __init__(self, wire: Wire, number: int, request: bytes, done: Callable[["Exchange"], None]) -> None:
         self.number = number
+        self.dispatched = 0
+        self.failed = False
         self._wire = wire
         self._request = request
         self._done = done
         self._connection: Connection | None = None
         self._deadline: Timer | None = None
         self._response = http.Response()
-        self._dispatched = 0
         self._last_token = 0
         self._sent = False
         self._received = False
-        self.failed = False
         self._reserved = False
 
     def prepare(self) -> None:
         """Opens a connection ahead of the due time, unless enough are open."""
-        if self._wire.idle or len(self._wire.idle) + self._wire.reserved >= IDLE_CONNECTIONS:
+        wire = self._wire
+        if wire.idle or wire.reserved >= wire.connections_kept:
             return
-        self._wire.reserved += 1
+        wire.reserved += 1
         self._reserved = True
         self._connect()
 
     def dispatch(self) -> None:
         """Sends the request now; whatever must still happen first counts as the request's time."""
         self._release_reservation()
-        self._dispatched = time.monotonic_ns()
-        self._note(Kind.DISPATCH, self._dispatched)
-        self._arm()
+        self.dispatched = time.monotonic_ns()
+        self._note(Kind.DISPATCH, self.dispatched)
+        self._wire.limit(self)
         if self._connection is None:
             self._obtain()
         elif self._connection.connected:
-            self._send()
+            self._send(self._connection)
 
     def stop(self, reason: str) -> None:
         """Ends the exchange early; nothing more is sent or read. One never dispatched leaves no trace."""
         self._release_reservation()
         self._drop_connection()
-        if self._dispatched:
-            self._end(reason)
+        if self.dispatched:
+            self._end(reason, time.monotonic_ns())
         else:
             self._done(self)
 
@@ -137,27 +177,26 @@ class Exchange:
             self._connect()
             return
         self._connection = idle
-        self._wire.loop.change(idle.fileno(), READ, self._ready)
-        self._send()
+        idle.user = self
+        self._send(idle)
 
     def _connect(self) -> None:
         self._note(Kind.CONNECT_START, time.monotonic_ns())
         try:
-            self._connection = Connection(self._wire.address)
+            connection = self._connection = Connection(self._wire.address, self)
         except OSError as error:
             if error.errno in EXHAUSTED:
                 raise IncompleteError(f"no connection could be opened: {error.strerror}") from None
             self._fail(f"connect: {error.strerror or error}")
             return
-        self._wire.loop.watch(self._connection.fileno(), READ | WRITE, self._ready)
+        self._wire.loop.watch(connection.descriptor, connection.watched, connection.ready)
 
-    def _ready(self, mask: int) -> None:
-        connection = self._connection
-        assert connection is not None  # noqa: S101 - only a connection that is watched gets here
+    def ready(self, connection: Connection, mask: int) -> None:
+        """The loop's word that the connection can be read or written."""
         try:
-            if mask & WRITE:
+            if mask != READ:
                 self._write(connection)
-            if mask & READ and self._connection is connection:
+            if mask != WRITE and self._connection is connection:
                 self._read(connection)
         except OSError as error:
             self._broken(str(error.strerror or error))
@@ -170,24 +209,22 @@ class Exchange:
     def _after_progress(self, connection: Connection, was_connected: bool) -> None:
         if connection.connected and not was_connected:
             self._note(Kind.CONNECTED, time.monotonic_ns())
-            if self._dispatched:
-                self._send()
+            if self.dispatched:
+                self._send(connection)
                 return
         self._follow(connection)
 
     def _follow(self, connection: Connection) -> None:
         """Watches for what comes next and notes when the whole request has left."""
-        if connection.wants_write:
-            self._wire.loop.change(connection.fileno(), READ | WRITE, self._ready)
-            return
-        self._wire.loop.change(connection.fileno(), READ, self._ready)
-        if connection.used and not self._sent and self._dispatched:
+        wanted = BOTH if connection.wants_write else READ
+        if wanted != connection.watched:
+            connection.watched = wanted
+            self._wire.loop.change(connection.descriptor, wanted, connection.ready)
+        if wanted == READ and connection.used and not self._sent and self.dispatched:
             self._sent = True
             self._note(Kind.SENT, time.monotonic_ns())
 
-    def _send(self) -> None:
-        connection = self._connection
-        assert connection is not None  # noqa: S101 - callers have just obtained it
+    def _send(self, connection: Connection) -> None:
         connection.used += 1
         try:
             connection.send(self._request)
@@ -203,7 +240,7 @@ class Exchange:
             self._after_progress(connection, was_connected)
             if self._connection is not connection:  # it broke while the request was being sent
                 return
-        if not self._dispatched:
+        if not self.dispatched:
             if read.data or read.closed:
                 self._broken("an answer before the request")
             return
@@ -211,15 +248,15 @@ class Exchange:
             self._take(connection, read.data, read.time_ns, read.kernel_ns, read.segments)
         if read.closed and self._connection is connection:
             if self._response.close():
-                self._complete(connection)
+                self._complete(connection, read.time_ns)
             else:
                 self._broken("the server closed the connection")
 
     def _take(self, connection: Connection, data: bytes, time_ns: int, kernel_ns: int, segments: int) -> None:
         self._received = True
-        kept = self._wire.mask(data)
-        self._wire.journal.add(Kind.READ, self.number, time_ns, kept, kernel_ns, segments)
-        if self._wire.token_hint.search(data):
+        wire = self._wire
+        wire.journal.add(Kind.READ, self.number, time_ns, wire.mask(data), kernel_ns, segments)
+        if wire.token_hint is not None and wire.token_hint.search(data):
             self._last_token = time_ns
         try:
             self._response.feed(data)
@@ -227,22 +264,22 @@ class Exchange:
             self._fail(str(error))
             return
         if self._response.complete:
-            self._complete(connection)
+            self._complete(connection, time_ns)
 
-    def _complete(self, connection: Connection) -> None:
-        if self._response.keep_alive:
+    def _complete(self, connection: Connection, time_ns: int) -> None:
+        if self._response.keep_alive and not connection.wants_write:
             self._connection = None
-            self._wire.keep(connection)
+            self._wire.keep(connection, time_ns)
         else:
             self._drop_connection()
-        self._end("")
+        self._end("", time_ns)
 
     def _broken(self, reason: str) -> None:
         """The connection is gone: once more if it was a reused one and nothing came, else a failure."""
         connection = self._connection
         reused = connection is not None and connection.used > 1
         self._drop_connection()
-        if not self._dispatched:  # opened ahead and lost again: connect when due
+        if not self.dispatched:  # opened ahead and lost again: connect when due
             return
         if reused and not self._received:
             self._wire.keeps_alive = False
@@ -254,38 +291,37 @@ class Exchange:
 
     def _fail(self, reason: str) -> None:
         self._drop_connection()
-        if self._dispatched:
+        if self.dispatched:
             self.failed = True
-            self._end(reason)
+            self._end(reason, time.monotonic_ns())
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
-            self._wire.loop.unwatch(self._connection.fileno())
-            self._connection.close()
+            self._wire.discard(self._connection)
             self._connection = None
 
-    def _end(self, reason: str) -> None:
-        assert self._deadline is not None  # noqa: S101 - what has been dispatched has one
-        self._wire.loop.cancel(self._deadline)
-        self._note(Kind.END, time.monotonic_ns(), self._wire.mask(reason.encode()))
+    def _end(self, reason: str, time_ns: int) -> None:
+        if self._deadline is None:
+            self._wire.young.pop(self, None)
+        else:
+            self._wire.loop.cancel(self._deadline)
+        self._note(Kind.END, time_ns, self._wire.mask(reason.encode()) if reason else b"")
         self._done(self)
 
     def _limit(self) -> tuple[int, str, int]:
         """When the exchange has lasted too long as things stand, and the limit in words and ns."""
         limits = self._wire.limits
-        total = self._dispatched + limits.total, "not done within", limits.total
+        total = self.dispatched + limits.total, "not done within", limits.total
         if self._last_token:
             return min((self._last_token + limits.stall, "no token for", limits.stall), total)
-        first = self._dispatched + limits.first_token, "no first token within", limits.first_token
+        first = self.dispatched + limits.first_token, "no first token within", limits.first_token
         return min(first, total)
 
-    def _arm(self) -> None:
-        self._deadline = self._wire.loop.at(self._limit()[0], self._check_deadline)
-
-    def _check_deadline(self) -> None:
+    def check_deadline(self) -> None:
+        """Ends an exchange that has passed a limit; of another comes back when it can have passed one."""
         when, text, limit = self._limit()
         if time.monotonic_ns() < when:
-            self._arm()
+            self._deadline = self._wire.loop.at(when, self.check_deadline)
         else:
             self._fail(f"time limit: {text} {units.duration(limit / 1e9)}")
 

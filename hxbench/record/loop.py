@@ -12,7 +12,9 @@ from itertools import count
 from pathlib import Path
 
 Ready = Callable[[int], None]
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+EPOLL = hasattr(select, "epoll")
+READ, WRITE = (select.EPOLLIN, select.EPOLLOUT) if EPOLL else (selectors.EVENT_READ, selectors.EVENT_WRITE)
+BOTH = READ | WRITE
 LEAST_CANCELLED = 100  # below this many, cancelled timers are not worth a clearing
 
 
@@ -25,9 +27,22 @@ class Timer:
         self.call: Callable[[], None] | None = call
 
 
-class Loop:
+class Selector:
+    """What `select.epoll` offers, where there is none: kqueue, by the standard library's own interface."""
+
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
+        self.register, self.modify = self._selector.register, self._selector.modify
+        self.unregister = self._selector.unregister
+
+    def poll(self, seconds: float | None) -> list[tuple[int, int]]:
+        return [(key.fd, mask) for key, mask in self._selector.select(seconds)]
+
+
+class Loop:
+    def __init__(self) -> None:
+        self._poller = select.epoll() if EPOLL else Selector()
+        self._watched: dict[int, tuple[int, Ready]] = {}  # descriptor to events and call
         self._timers: list[tuple[int, int, Timer]] = []  # time, order of coming
         self._cancelled = 0
         self._order = count()
@@ -50,27 +65,34 @@ class Loop:
         timer.call = None
         self._cancelled += 1
         if self._cancelled > max(LEAST_CANCELLED, len(self._timers) // 2):
-            self._timers = [each for each in self._timers if each[2].call is not None]
+            self._timers[:] = [each for each in self._timers if each[2].call is not None]
             heapq.heapify(self._timers)
             self._cancelled = 0
 
     def watch(self, fd: int, events: int, ready: Ready) -> None:
-        self._selector.register(fd, events, ready)
+        self._poller.register(fd, events)
+        self._watched[fd] = events, ready
 
     def change(self, fd: int, events: int, ready: Ready) -> None:
-        self._selector.modify(fd, events, ready)
+        """Watches for other events or calls another; without a system call where only the call is another."""
+        if self._watched[fd][0] != events:
+            self._poller.modify(fd, events)
+        self._watched[fd] = events, ready
 
     def unwatch(self, fd: int) -> None:
-        self._selector.unregister(fd)
+        del self._watched[fd]
+        self._poller.unregister(fd)
 
     def turn(self) -> None:
         """Waits for the next thing to do and does what is ready."""
         self._wait()
         self._run_due()
-        for key, mask in self._selector.select(0):
-            self._run_due()
-            if self._selector.get_map().get(key.fd) is key:  # an earlier call may have closed it
-                key.data(mask)
+        watched, timers = self._watched, self._timers
+        for fd, mask, watch in [(fd, mask, watched[fd]) for fd, mask in self._poller.poll(0)]:
+            if timers and timers[0][0] <= time.monotonic_ns():
+                self._run_due()
+            if watched.get(fd) is watch:  # an earlier call may have closed it
+                watch[1](BOTH if mask & ~BOTH else mask)  # an error or a hang-up is news for both
 
     def _run_due(self) -> None:
         """Runs what is due now; not what becomes due meanwhile, so that sockets get their turn too."""
@@ -88,11 +110,10 @@ class Loop:
         seconds = None
         if self._timers:
             seconds = max(self._timers[0][0] - time.monotonic_ns(), 0) / 1e9
-        descriptor = getattr(self._selector, "fileno", None)
-        if descriptor is None:
-            self._selector.select(seconds)
+        if isinstance(self._poller, Selector):
+            self._poller.poll(seconds)
         else:
-            select.select([descriptor()], [], [], seconds)
+            select.select([self._poller], [], [], seconds)
 
 
 def _sharpen_timers() -> None:

@@ -16,12 +16,14 @@ from hxbench.errors import IncompleteError
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned
 from hxbench.record.children import Child
+from hxbench.record.exchange import IDLE_CONNECTIONS
 from hxbench.record.preflight import secret_names
 from hxbench.records import tables
 from hxbench.records.schemas import SCHEDULE, TARGET
 from hxbench.wire.dialects import DIALECTS
 
 START_MARGIN_NS = 300_000_000
+POLL_S = 0.1
 READY_S = 30.0
 STOP_S = 30.0  # a sampler waits for the server to be idle
 DECODER_END_S = 600.0  # it may have much to write; it is never cut off while it works
@@ -116,14 +118,20 @@ def write_schedule(
 
 
 def worker_plan(
-    profile: Profile, url: str, run_dir: Path, trial: int, planned: Sequence[Planned], first: int
+    profile: Profile,
+    url: str,
+    run_dir: Path,
+    trial: int,
+    planned: Sequence[Planned],
+    first: int,
+    worker: int = 0,
 ) -> dict[str, Any]:
-    """Returns everything a load worker needs, without any secret."""
+    """Returns everything a load worker needs, without any secret; `first` numbers the trial's first row."""
     address = urlsplit(url)
     tls = address.scheme == "https"
-    load = profile.load
+    load, workers = profile.load, profile.instrument.workers
     return {
-        "journal": str(run_dir / "journal" / f"t{trial}-w0.journal"),
+        "journal": str(run_dir / "journal" / f"t{trial}-w{worker}.journal"),
         "host": address.hostname,
         "port": address.port or (443 if tls else 80),
         "tls": tls,
@@ -140,17 +148,37 @@ def worker_plan(
         "extra_body": profile.target.extra_body,
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
-        "users": load.scaled_users if load.loop == "closed" else None,
+        "users": _dealt(load.scaled_users, worker, workers) if load.loop == "closed" else None,
         "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
         "think_ns": round((load.think_time or 0) * 1e9),
         "max_in_flight": load.max_in_flight,
+        "priority": profile.instrument.priority,
+        "connections_kept": max(1, IDLE_CONNECTIONS // workers),
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),
         "rows": [
             (first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens, row.seed)
             for i, row in enumerate(planned)
+            if _dealer(profile, i, row) == worker
         ],
     }  # fmt: skip
+
+
+def _dealt(number: int, worker: int, workers: int) -> int:
+    """Returns how many of `number` things a worker has when they are dealt one after the other."""
+    return len(range(worker, number, workers))
+
+
+def _dealer(profile: Profile, index: int, row: Planned) -> int:
+    """Returns which worker has a row. Arrivals are dealt one after the other, and keep their times.
+
+    In a closed loop users are dealt so, and rows go to the users in turn, so that a worker has as large a
+    share of the rows as of the users. Where users come one by one, one comes to each worker at a time.
+    """
+    workers, load = profile.instrument.workers, profile.load
+    if load.loop == "open":
+        return index % workers
+    return (index % load.scaled_users if row.user is None else row.user) % workers
 
 
 def _limits_ns(profile: Profile) -> dict[str, int]:
@@ -178,7 +206,8 @@ class Trial:
     def __init__(self, profile: Profile, served: Served, run_dir: Path, trial: int, log: IO[bytes]) -> None:
         self._profile, self._served, self._run_dir, self._trial = profile, served, run_dir, trial
         self._log = log
-        self._children: list[Child] = []
+        self._children: list[Child] = []  # the workers first
+        self.priority = profile.instrument.priority  # that all workers had to the end
 
     def record(
         self,
@@ -197,36 +226,47 @@ class Trial:
             Interrupted: a stop was asked for; what was measured is kept.
             IncompleteError: a child ended early.
         """
-        plan_path = self._run_dir / "journal" / f"t{self._trial}-w0.json"
-        plan = worker_plan(self._profile, self._served.url, self._run_dir, self._trial, planned, len(earlier))
-        plan_path.write_text(json.dumps(plan))
         try:
-            worker = self._start("hxbench.record.worker", str(plan_path))
-            sampler = self._start(
-                "hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(worker, decoder))
+            workers = self._start_workers(planned, len(earlier))
+            (sampler,) = self._start(
+                ["hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(workers, decoder))]
             )
             start_ns, rows = write_schedule(self._run_dir, earlier, planned)
             planned_written()
-            worker.tell(f"start {start_ns}")
-            self._watch(worker, sampler, decoder, asked, progress)
+            for worker in workers:
+                worker.tell(f"start {start_ns}")
+            self._watch(workers, sampler, decoder, asked, progress)
             return rows
         finally:
+            for child in self._children[: self._profile.instrument.workers]:
+                child.ask_to_end()  # all of them at once: the sampler goes on until they have ended
             for child in self._children:
                 child.stop(timeout=STOP_S)
 
-    def _start(self, module: str, *arguments: str) -> Child:
-        child = Child(module, arguments, self._log)
-        self._children.append(child)
-        said = child.event(READY_S)
-        if said is None or said["event"] != "ready":
-            raise IncompleteError(_why(child, said))
-        return child
+    def _start_workers(self, planned: Sequence[Planned], first: int) -> list[Child]:
+        profile, trial, commands = self._profile, self._trial, []
+        for worker in range(profile.instrument.workers):
+            plan = worker_plan(profile, self._served.url, self._run_dir, trial, planned, first, worker)
+            path = self._run_dir / "journal" / f"t{trial}-w{worker}.json"
+            path.write_text(json.dumps(plan))
+            commands.append(["hxbench.record.worker", str(path)])
+        return self._start(*commands)
 
-    def _sampling(self, worker: Child, decoder: Child) -> dict[str, Any]:
+    def _start(self, *commands: Sequence[str]) -> list[Child]:
+        """Starts children side by side and waits until all are ready."""
+        started = [Child(module, arguments, self._log) for module, *arguments in commands]
+        self._children += started
+        for child in started:
+            said = child.event(READY_S)
+            if said is None or said["event"] != "ready":
+                raise IncompleteError(_why(child, said))
+        return started
+
+    def _sampling(self, workers: Sequence[Child], decoder: Child) -> dict[str, Any]:
         return {
             "trial": self._trial,
             "server_pids": list(self._served.pids),
-            "client_pids": [worker.pid, decoder.pid],
+            "client_pids": [*(worker.pid for worker in workers), decoder.pid],
             "metrics_url": self._served.url.rstrip("/") + "/metrics",
             "api_key_env": self._profile.target.api_key_env,
             "headers_env": dict(self._profile.target.headers_env),
@@ -234,17 +274,36 @@ class Trial:
         }
 
     def _watch(
-        self, worker: Child, sampler: Child, decoder: Child, asked: StopRequest, progress: Progress
+        self,
+        workers: Sequence[Child],
+        sampler: Child,
+        decoder: Child,
+        asked: StopRequest,
+        progress: Progress,
     ) -> None:
-        while (said := worker.event(0.1)) is None:
+        """Waits until all workers have finished."""
+        running = list(workers)
+        while running:
             asked.raise_if_asked()
             for child in (decoder, sampler):
                 while (news := child.event(0)) is not None:
                     if news["event"] != "progress":
                         raise IncompleteError(_why(child, news))
                     progress(news)
+            for worker in tuple(running):
+                if self._has_finished(worker):
+                    running.remove(worker)
+
+    def _has_finished(self, worker: Child) -> bool:
+        said = worker.event(POLL_S / self._profile.instrument.workers)
+        if said is None:
+            return False
+        if said["event"] == "priority":
+            self.priority = said["obtained"]
+            return False
         if said["event"] != "finished":
             raise IncompleteError(_why(worker, said))
+        return True
 
 
 def _why(child: Child, said: Mapping[str, Any] | None) -> str:

@@ -17,13 +17,14 @@ from typing import Any
 
 from hxbench.errors import HxbenchError
 from hxbench.plan import workload
-from hxbench.record import exchange, redaction, shapes
+from hxbench.record import exchange, priority, redaction, shapes
 from hxbench.record.connection import Address, ask_for_stamps
 from hxbench.record.loop import READ, Loop
 from hxbench.records.journal import STOPPED, Kind, Writer
 from hxbench.wire import http
 from hxbench.wire.dialect import content_type
 from hxbench.wire.dialects import DIALECTS
+from hxbench.wire.prepared import Make, prepared
 
 PROBE_S = 2.0
 MACOS_DESCRIPTORS = 10_240  # OPEN_MAX: what it takes where its own limit says "unlimited"
@@ -44,14 +45,20 @@ class Worker:
             journal=self._journal,
             address=resolve(plan["host"], plan["port"], tls=plan["tls"], ca_file=plan["ca_file"]),
             limits=exchange.Limits(**plan["limits"]),
-            token_hint=self._dialect.token_hint,
+            token_hint=self._dialect.token_hint if plan["stream"] else None,
+            connections_kept=plan["connections_kept"],
             mask=redaction.masking([*headers.values(), *([key] if key else [])]),
         )
         self._prompts = {prompt.id: prompt for prompt in workload.load_prompts(plan["prompts"])}
-        self._headers = exchange.headers(
-            content_type(stream=plan["stream"]), self._dialect.headers(key), headers
+        self._bodies: dict[str, Make] = {}  # of the prompts used so far
+        self._salted, self._seed = plan["salt"], plan["seed"]
+        accept = content_type(stream=plan["stream"])
+        self._head = http.head(
+            "POST",
+            plan["path"],
+            host_header(plan["host"], plan["port"], tls=plan["tls"]),
+            exchange.headers(accept, self._dialect.headers(key), headers),
         )
-        self._host = host_header(plan["host"], plan["port"], tls=plan["tls"])
         self._running = True
         self._shape = self._make_shape([shapes.Row(*row) for row in plan.pop("rows")])
 
@@ -73,6 +80,7 @@ class Worker:
         self._loop.watch(sys.stdin.fileno(), READ, lambda _: self._command())
         self._stamp_clock()
         self._flush()
+        priority.take(self._plan["priority"], lambda: _say("priority", obtained=priority.NORMAL))
         _say("ready")
         try:
             while self._running:
@@ -96,20 +104,27 @@ class Worker:
         self._running = False
 
     def _begin(self, row: shapes.Row, done: Any) -> exchange.Exchange:
-        plan = self._plan
-        salt = workload.salt(plan["seed"], row.request_id) if plan["salt"] else None
-        body = self._dialect.body(
-            workload.request_messages(self._prompts[row.prompt_id], salt),
-            model=plan["model"],
-            max_tokens=row.max_tokens,
-            temperature=plan["temperature"],
-            seed=row.seed,
-            extra=plan["extra_body"],
-            stream=plan["stream"],
-        )
-        head = {**self._headers, "X-Request-Id": row.request_id}
-        request = http.request("POST", plan["path"], self._host, head, body)
+        make = self._bodies.get(row.prompt_id) or self._prepare(row.prompt_id)
+        salt = workload.salt(self._seed, row.request_id) if self._salted else ""
+        request = http.request(self._head, row.request_id, make(salt, row.max_tokens, row.seed))
         return exchange.Exchange(self._wire, row.number, request, done)
+
+    def _prepare(self, prompt_id: str) -> Make:
+        prompt, plan, body = self._prompts[prompt_id], self._plan, self._dialect.body
+
+        def make(salt: str, max_tokens: int, seed: int) -> bytes:
+            return body(
+                workload.request_messages(prompt, salt if self._salted else None),
+                model=plan["model"],
+                max_tokens=max_tokens,
+                temperature=plan["temperature"],
+                seed=seed,
+                extra=plan["extra_body"],
+                stream=plan["stream"],
+            )
+
+        self._bodies[prompt_id] = prepared(make)
+        return self._bodies[prompt_id]
 
     def _note_phase(self, phase: str, begins: bool) -> None:
         self._journal.add(Kind.PHASE, int(begins), time.monotonic_ns(), phase.encode())

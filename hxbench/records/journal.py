@@ -16,6 +16,8 @@ from typing import NamedTuple
 from hxbench.errors import IncompleteError
 
 _HEAD = struct.Struct("<BxHIqqI")
+_pack = _HEAD.pack
+SEGMENTS_LIMIT = 0xFFFF  # more of them in one read are counted as that many
 FLUSH_BYTES = 1 << 20
 STOPPED = "stopped"  # the body of an END that came from a stop, not from the server
 
@@ -54,31 +56,25 @@ class Writer:
         self._path = path
         with self._named():
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
-        self._pending: list[bytes] = []
-        self._size = 0
+        self._pending = bytearray()
 
     def add(
         self, kind: int, number: int, time_ns: int, body: bytes = b"", kernel_ns: int = 0, segments: int = 0
     ) -> None:
-        self._pending.append(_HEAD.pack(kind, min(segments, 0xFFFF), number, time_ns, kernel_ns, len(body)))
-        self._size += _HEAD.size
+        if segments > SEGMENTS_LIMIT:
+            segments = SEGMENTS_LIMIT
+        pending = self._pending
+        pending += _pack(kind, segments, number, time_ns, kernel_ns, len(body))
         if body:
-            self._pending.append(body)
-            self._size += len(body)
-        if self._size > FLUSH_BYTES:
+            pending += body
+        if len(pending) > FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Writes what is pending; after a failure the next call goes on where this one got to."""
-        data = b"".join(self._pending)
-        written = 0
-        try:
-            with self._named():
-                while written < len(data):
-                    written += os.write(self._file, data[written:] if written else data)
-        finally:
-            self._pending = [data[written:]]
-            self._size = len(data) - written
+        with self._named():
+            while self._pending:
+                del self._pending[: os.write(self._file, self._pending)]
 
     def close(self) -> None:
         try:

@@ -1,7 +1,10 @@
 """HTTP/1.1 framing: one request out, one response in, fed with whatever a socket returned."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
 
 HEAD_LIMIT = 65_536
 HEADER_COUNT_LIMIT = 256
@@ -11,40 +14,61 @@ INTERIM_LIMIT = 10  # answers of status 1xx before the real one
 TEXT_KEPT = 1_000  # of what the peer sent, in a message; cut shorter once secrets are out of it
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_Read = Callable[["Response", bytes], bytes]
 
 
 class FramingError(Exception):
     """The peer's bytes are not an HTTP/1.1 response that can be accepted."""
 
 
-def request(method: str, path: str, host: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    """Returns the bytes of one request.
+def head(method: str, path: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """Returns a request's lines up to its headers, to which `request` adds what is each request's own.
 
     Raises:
         ValueError: a header holds a line break.
     """
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
-    lines.append(f"Content-Length: {len(body)}")
     if any("\r" in line or "\n" in line for line in lines):
         raise ValueError("a header holds a line break")
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")
+
+
+def request(common: bytes, request_id: str, body: bytes) -> bytes:
+    """Returns the bytes of one request: a common head, the request's id, length and body."""
+    length = len(body)
+    return b"%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (common, request_id.encode(), length, body)
+
+
+class _Head(NamedTuple):
+    """What a response's head says."""
+
+    status: int
+    headers: Mapping[str, str]
+    keep_alive: bool
+    read: "_Read"  # how its body is framed
+    length: int
+    error: str | None  # why its body cannot be read
 
 
 class Response:
     """One response, built up read by read: `feed` returns the body bytes that a read carried."""
 
+    __slots__ = (
+        "_held", "_interim", "_left", "_read", "_seen", "complete", "headers", "keep_alive", "status",
+    )  # fmt: skip
+
     def __init__(self) -> None:
         self.status: int | None = None
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = _NO_HEADERS
         self.complete = False
         self.keep_alive = False
-        self._head = bytearray()
-        self._line = b""  # an unfinished chunk-size or trailer line
+        self._held = b""  # an unfinished head, chunk-size or trailer line
         self._left = 0  # body bytes still due in this chunk or this body
         self._seen = 0
         self._interim = 0
-        self._read = self._read_head
+        self._read: _Read = Response._read_head  # a method not yet bound: no cycle to collect
 
     def feed(self, data: bytes) -> bytes:
         """Returns the body bytes in `data`; `complete` tells whether the response has ended.
@@ -55,30 +79,32 @@ class Response:
         self._seen += len(data)
         if self._seen > RESPONSE_LIMIT:
             raise FramingError(f"response longer than {RESPONSE_LIMIT} bytes")
-        return self._read(data)
+        return self._read(self, data)
 
     def close(self) -> bool:
         """Says that the peer closed; returns whether the response was whole."""
-        if self.status is not None and self._read == self._read_until_close:
+        if self._read is Response._read_until_close:
             self.complete = True
         return self.complete
 
     def _read_head(self, data: bytes) -> bytes:
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
+        data = self._held + data
+        end = data.find(b"\r\n\r\n")
         if end < 0 or end > HEAD_LIMIT:
-            if len(self._head) > HEAD_LIMIT:
+            if len(data) > HEAD_LIMIT:
                 raise FramingError(f"response head longer than {HEAD_LIMIT} bytes")
+            self._held = data
             return b""
-        rest = bytes(self._head[end + 4 :])
-        status, version, headers = _parse_head(bytes(self._head[:end]))
-        self._head.clear()
-        if 100 <= status < 200:
+        head, rest = _parse_head(data[:end]), data[end + 4 :]
+        self._held = b""
+        if 100 <= head.status < 200:
             return self._after_interim(rest)
-        self.status, self.headers = status, headers
-        self.keep_alive = _keeps_alive(version, headers)
-        self._choose_body()
-        return self._read(rest) if rest or self.complete else b""
+        self.status, self.headers, self.keep_alive, self._read, self._left, error = head
+        if error is not None:
+            raise FramingError(error)
+        if self._read is Response._read_surplus:
+            self.complete = True
+        return self._read(self, rest) if rest else b""
 
     def _after_interim(self, rest: bytes) -> bytes:
         self._interim += 1
@@ -86,32 +112,9 @@ class Response:
             raise FramingError(f"more than {INTERIM_LIMIT} interim answers")
         return self._read_head(rest)
 
-    def _choose_body(self) -> None:
-        encoding = self.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise FramingError(f"content-encoding {encoding[:TEXT_KEPT]!r}: none was asked for")
-        transfer = self.headers.get("transfer-encoding")
-        length = self.headers.get("content-length")
-        if self.status in (204, 304):
-            self._end()
-        elif transfer is not None:
-            if transfer.lower() != "chunked":
-                raise FramingError(f"transfer-encoding {transfer[:TEXT_KEPT]!r}")
-            self._read = self._read_size
-        elif length is not None:
-            if not _LENGTH.fullmatch(length):
-                raise FramingError(f"content-length {length[:TEXT_KEPT]!r}")
-            self._left = int(length)
-            self._read = self._read_length
-            if self._left == 0:
-                self._end()
-        else:
-            self.keep_alive = False
-            self._read = self._read_until_close
-
     def _end(self) -> None:
         self.complete = True
-        self._read = self._read_surplus
+        self._read = Response._read_surplus
 
     def _read_surplus(self, data: bytes) -> bytes:
         if data:
@@ -122,48 +125,43 @@ class Response:
         return data
 
     def _read_length(self, data: bytes) -> bytes:
-        body, rest = data[: self._left], data[self._left :]
-        self._left -= len(body)
-        if self._left == 0:
-            self._end()
-            self._read_surplus(rest)
-        return body
+        if len(data) < self._left:
+            self._left -= len(data)
+            return data
+        self._end()
+        self._read_surplus(data[self._left :])
+        return data
 
     def _read_size(self, data: bytes) -> bytes:
-        """Reads chunks from a size line on; a read usually carries whole chunks."""
-        parts = []
-        while data:
-            line, found, rest = data.partition(b"\n")
-            if not found:
-                self._hold(line)
+        """Reads chunks from a size line on; a read usually carries whole chunks, and up to some hundred."""
+        parts, at = [], 0
+        while at < len(data):
+            end = data.find(b"\n", at)
+            if end < 0:
+                self._hold(data[at:])
                 break
-            size = _chunk_size(self._line + line)
-            self._line = b""
+            size = _chunk_size(self._held + data[at:end])
+            self._held, at = b"", end + 1
             if size == 0:
-                self._read = self._read_trailer
-                self._read(rest)
+                self._read = Response._read_trailer
+                self._read_trailer(data[at:])
                 break
-            self._left = size + 2  # the chunk and its closing CRLF
-            parts.append(self._take_chunk(rest))
-            if self._left:
-                self._read = self._read_chunk
-                break
-            data = rest[size + 2 :]
+            parts.append(data[at : at + size])
+            at += size + 2  # the chunk and its closing CRLF
+            if at > len(data):
+                self._left = at - len(data)
+                self._read = Response._read_chunk
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _read_chunk(self, data: bytes) -> bytes:
         left = self._left
-        body = self._take_chunk(data)
-        if self._left:
+        body = data[: max(left - 2, 0)]
+        if len(data) < left:
+            self._left -= len(data)
             return body
-        self._read = self._read_size
+        self._read = Response._read_size
         rest = data[left:]
         return body + self._read_size(rest) if rest else body
-
-    def _take_chunk(self, data: bytes) -> bytes:
-        body = data[: max(self._left - 2, 0)]
-        self._left -= min(len(data), self._left)
-        return body
 
     def _read_trailer(self, data: bytes) -> bytes:
         while data:
@@ -171,20 +169,21 @@ class Response:
             if not found:
                 self._hold(line)
                 break
-            line, self._line = self._line + line, b""
+            line, self._held = self._held + line, b""
             if line in (b"\r", b""):
                 self._end()
                 self._read_surplus(data)
         return b""
 
     def _hold(self, line: bytes) -> None:
-        self._line += line
-        if len(self._line) > LINE_LIMIT:
+        self._held += line
+        if len(self._held) > LINE_LIMIT:
             raise FramingError(f"chunk line longer than {LINE_LIMIT} bytes")
 
 
-def _parse_head(head: bytes) -> tuple[int, str, dict[str, str]]:
-    lines = head.decode("latin-1").split("\r\n")
+@lru_cache(maxsize=8)  # of one server's heads only the date differs, once a second
+def _parse_head(raw: bytes) -> _Head:
+    lines = raw.decode("latin-1").split("\r\n")
     version, _, rest = lines[0].partition(" ")
     code = rest[:3]
     if not version.startswith("HTTP/1.") or not (code.isascii() and code.isdigit()):
@@ -197,7 +196,29 @@ def _parse_head(head: bytes) -> tuple[int, str, dict[str, str]]:
         if not colon:
             raise FramingError(f"not a header: {line[:TEXT_KEPT]!r}")
         headers[name.strip().lower()] = value.strip()
-    return int(code), version, headers
+    read, length, error = _framing(int(code), headers)
+    keep_alive = read is not Response._read_until_close and _keeps_alive(version, headers)
+    return _Head(int(code), headers, keep_alive, read, length, error)
+
+
+def _framing(status: int, headers: Mapping[str, str]) -> tuple[_Read, int, str | None]:
+    """Returns how the body is read, its length where that is stated, and why it cannot be read."""
+    encoding = headers.get("content-encoding", "identity")
+    transfer, length = headers.get("transfer-encoding"), headers.get("content-length")
+    error = None
+    if encoding.lower() != "identity":
+        error = f"content-encoding {encoding[:TEXT_KEPT]!r}: none was asked for"
+    elif status in (204, 304):
+        return Response._read_surplus, 0, None
+    elif transfer is not None:
+        if transfer.lower() == "chunked":
+            return Response._read_size, 0, None
+        error = f"transfer-encoding {transfer[:TEXT_KEPT]!r}"
+    elif length is not None:
+        if _LENGTH.fullmatch(length):
+            return (Response._read_length if int(length) else Response._read_surplus), int(length), None
+        error = f"content-length {length[:TEXT_KEPT]!r}"
+    return Response._read_until_close, 0, error
 
 
 def _keeps_alive(version: str, headers: Mapping[str, str]) -> bool:
@@ -205,6 +226,7 @@ def _keeps_alive(version: str, headers: Mapping[str, str]) -> bool:
     return "close" not in said if version == "HTTP/1.1" else "keep-alive" in said
 
 
+@lru_cache(maxsize=512)
 def _chunk_size(line: bytes) -> int:
     digits = line.partition(b";")[0].strip()
     if not _CHUNK_SIZE.fullmatch(digits):
