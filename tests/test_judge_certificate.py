@@ -322,6 +322,30 @@ def test_a_certificate_says_which_load_it_holds_for_scale_included() -> None:
     assert "Users and rates are the profile's times 0.5: all this holds for that load only." in made["notes"]
 
 
+def test_a_certificate_says_that_the_times_were_scaled() -> None:
+    stages = [{"name": "calm", "rate": 2, "duration": "300 s"}]
+    given = {"load.stages": stages, "load.rate": None, "load.requests": None, "load.time_scale": 0.1}
+    made = certificate.build(records(loop="open", profile=given))
+    assert (["calm: 2 req/s for 30 s"], 0.1) == (
+        made["measurement"]["stages"], made["measurement"]["time_scale"],
+    )  # fmt: skip
+    note = "The load's times are the profile's times 0.1: all this holds for that load only."
+    assert note in made["notes"]
+    plain = certificate.build(records(loop="open"))
+    assert "time_scale" not in plain["measurement"]
+    assert not [each for each in plain["notes"] if "times are" in each]
+
+
+def test_a_certificate_says_how_long_users_thought() -> None:
+    drawn = {"distribution": "exponential", "mean": "2 s"}
+    made = certificate.build(records(profile={"load.think_time": drawn, "load.time_scale": 0.5}))
+    assert (1.0, "exponential") == (
+        made["measurement"]["think_time_s"], made["measurement"]["think_time_distribution"],
+    )  # fmt: skip
+    steady = certificate.build(records(profile={"load.think_time": "2 s"}))["measurement"]
+    assert (2.0, False) == (steady["think_time_s"], "think_time_distribution" in steady)
+
+
 def test_users_are_certified_as_they_were_scaled() -> None:
     made = certificate.build(records(users=4, profile={"load.scale": 0.5}))
     assert 2 == made["measurement"]["users"]

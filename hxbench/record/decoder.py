@@ -78,9 +78,10 @@ class Tables:
         clock = sorted(row for decoder in decoders.values() for row in decoder.clock_rows)
         tables.write(records / "clock.parquet", CLOCK, clock)
         phases = [
-            (trial, TARGET, "main", phase, *times)
+            (trial, TARGET, stage or "main", phase, *times)
             for (trial, _), decoder in decoders.items()
-            for phase, times in decoder.phases.items()
+            for name, times in decoder.phases.items()
+            for phase, _, stage in [name.partition(" ")]
         ]
         tables.write(records / "phases.parquet", PHASES, phases)
         self._reads.close()

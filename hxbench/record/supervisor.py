@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -141,13 +142,17 @@ def worker_plan(
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
         "users": load.scaled_users if load.loop == "closed" else None,
-        "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
-        "think_ns": round((load.think_time or 0) * 1e9),
+        "ramp_up_ns": round(load.ramp_up_s * 1e9),
         "max_in_flight": load.max_in_flight,
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),
+        "stages": _stages(profile),
         "rows": [
-            (first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens, row.seed)
+            (
+                first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens,
+                row.seed, row.conversation, row.turn,
+                round(load.thinking_s(profile.workload.seed, row.request_id) * 1e9),
+            )
             for i, row in enumerate(planned)
         ],
     }  # fmt: skip
@@ -170,6 +175,14 @@ def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
     if profile.load.loop == "closed":
         return None
     return max(row.due_offset_ns or 0 for row in planned) - round(profile.load.warmup * 1e9)
+
+
+def _stages(profile: Profile) -> list[tuple[str, int]]:
+    """The stages that have a name, with when each begins within the measured window."""
+    slopes = profile.load.slopes
+    begins = accumulate((seconds or 0.0 for *_, seconds in slopes[:-1]), initial=0.0)
+    named = zip(slopes, begins, strict=False)  # without slopes there is a begin all the same
+    return [(name, round(begin * 1e9)) for (name, *_), begin in named if name is not None]
 
 
 class Trial:

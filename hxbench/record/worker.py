@@ -60,8 +60,9 @@ class Worker:
         plan = self._plan
         warmup, measure = plan["warmup_ns"], plan["measure_ns"]
         if plan["users"] is None:
-            return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], plan["limits"]["total"])
-        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"], plan["think_ns"])
+            patience, stages = plan["limits"]["total"], plan["stages"]
+            return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], patience, stages)
+        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"])
 
     def run(self) -> None:
         """Puts on the load that stdin asks for, to its end."""
@@ -97,9 +98,9 @@ class Worker:
 
     def _begin(self, row: shapes.Row, done: Any) -> exchange.Exchange:
         plan = self._plan
-        salt = workload.salt(plan["seed"], row.request_id) if plan["salt"] else None
+        salt = workload.salt(plan["seed"], row.conversation) if plan["salt"] else None
         body = self._dialect.body(
-            workload.request_messages(self._prompts[row.prompt_id], salt),
+            workload.request_messages(self._prompts[row.prompt_id], salt, row.turn),
             model=plan["model"],
             max_tokens=row.max_tokens,
             temperature=plan["temperature"],
