@@ -336,6 +336,13 @@ def test_a_certificate_says_that_the_times_were_scaled() -> None:
     assert not [each for each in plain["notes"] if "times are" in each]
 
 
+def test_a_certificate_says_that_turns_are_taken_as_independent() -> None:
+    plain = records(requests=8, warmup=0)
+    turns = changed(plain, "schedule", turn=[0, 1] * 4)
+    note = "So are the turns of a conversation; where they are alike, intervals are too narrow."
+    assert [False, True] == [note in certificate.build(run)["notes"] for run in (plain, turns)]
+
+
 def test_a_certificate_says_how_long_users_thought() -> None:
     drawn = {"distribution": "exponential", "mean": "2 s"}
     made = certificate.build(records(profile={"load.think_time": drawn, "load.time_scale": 0.5}))

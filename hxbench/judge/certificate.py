@@ -272,6 +272,8 @@ def _notes(records: Records) -> list[str]:
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )
+    if (records.schedule["turn"] > 0).any():
+        notes.append("So are the turns of a conversation; where they are alike, intervals are too narrow.")
     if profile.load.scale != 1:
         factor = units.number(profile.load.scale)
         notes.append(f"Users and rates are the profile's times {factor}: all this holds for that load only.")

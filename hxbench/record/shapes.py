@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Protocol
 
 from hxbench import units
@@ -63,9 +62,8 @@ class Users:
         ramp_up_ns: int = 0,
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
-        self._conversations = {
-            phase: deque(deque(turns) for _, turns in groupby(mine, key=lambda row: row.conversation))
-            for phase, mine in groupby(rows, key=lambda row: row.phase)
+        self._rows = {
+            phase: deque(row for row in rows if row.phase == phase) for phase in ("warmup", "measure")
         }
         self._turns_to_come = 0  # of the conversations that users are in
         self._warmup_ns, self._measure_ns, self._ramp_up_ns = warmup_ns, measure_ns, ramp_up_ns
@@ -112,16 +110,23 @@ class Users:
             self._turns_to_come -= 1
         else:
             self._turns_to_come -= len(turns or ())
-            conversations = self._conversations.get(self._phase)
-            if not conversations:
+            turns = self._take()
+            if not turns:
                 self._park()
                 return
-            turns = conversations.popleft()
             self._turns_to_come += len(turns) - 1
         row = turns.popleft()
         exchange = self._begin(row, partial(self._ended, row, turns))
         self._running.add(exchange)
         exchange.dispatch()
+
+    def _take(self) -> deque[Row]:
+        """Returns the turns of the next conversation of this phase; none when all are taken."""
+        rows = self._rows.get(self._phase)
+        turns: deque[Row] = deque()
+        while rows and (not turns or rows[0].conversation == turns[0].conversation):
+            turns.append(rows.popleft())
+        return turns
 
     def _park(self) -> None:
         self._parked += 1
