@@ -322,6 +322,18 @@ def test_a_certificate_says_which_load_it_holds_for_scale_included() -> None:
     assert "Users and rates are the profile's times 0.5: all this holds for that load only." in made["notes"]
 
 
+def test_of_many_stages_a_certificate_says_how_many_and_between_which_rates() -> None:
+    def said(count: int) -> list[str]:
+        stages = [
+            {"name": f"s{n}", "rate": {"from": n, "to": n + 1}, "duration": "1 s"} for n in range(count)
+        ]
+        given = {"load.stages": stages, "load.rate": None, "load.requests": None}
+        return certificate.build(records(loop="open", profile=given))["measurement"]["stages"]
+
+    assert 20 == len(said(20))
+    assert ["21 of them: 0 to 21 req/s"] == said(21)
+
+
 def test_a_certificate_says_that_the_times_were_scaled() -> None:
     stages = [{"name": "calm", "rate": 2, "duration": "300 s"}]
     given = {"load.stages": stages, "load.rate": None, "load.requests": None, "load.time_scale": 0.1}

@@ -14,10 +14,12 @@ from hxbench.render.run_view import (
     Figures,
     Frames,
     Result,
+    aligned,
     card_html,
     card_text,
     ledger_table,
     spans,
+    stage_rows,
     verdict_table,
 )
 from hxbench.render.status import looks
@@ -51,6 +53,18 @@ def test_stages_are_a_table_in_the_terminal_and_a_frame() -> None:
     assert "Stage" not in card_text(built(records(requests=10)))
     assert "Asked for" in summary_text(summary(run))
     assert "Asked for" not in summary_text(summary(records(requests=10)))
+
+
+@pytest.mark.parametrize(("stages", "lines"), [(0, 0), (1, 2), (20, 21), (21, 22), (300, 22)])
+def test_of_many_stages_the_terminal_shows_the_first(stages: int, lines: int) -> None:
+    given = {"load.stages": [{**STAGES[0], "name": f"s{n}"} for n in range(stages)] or None}
+    staged = given | {"load.rate": None, "load.requests": None, "limits.requests": 10**6}
+    run = records(requests=3, loop="open", profile=staged if stages else None)
+    table = stage_rows(summary(run)["stages"])
+    assert lines == len(table)
+    if stages > 20:
+        assert f"and {stages - 20} more in run.frames.stages()" == table[-1][0]
+        assert len(aligned(table)) == lines
 
 
 @pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "slowest"])

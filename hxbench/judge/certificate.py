@@ -24,6 +24,7 @@ MOCK = "Measured against the reference server, which certifies the workbench, no
 NOT_RUN = "NOT RUN"
 BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
 LISTED = 4
+LISTED_STAGES = 20
 _EXIT = {CERTIFIED: 0, FAILED: 1, CONDITIONAL: 3, INCOMPLETE: 4}
 
 
@@ -227,11 +228,13 @@ def _measurement(measured: Measured) -> dict[str, Any]:
 def _shape(load: Load) -> dict[str, Any]:
     """Returns what was asked for, scale included, without the keys that the load leaves out."""
     stages = [
-        f"{name}: {' to '.join(dict.fromkeys(map(units.number, (rate.begin, rate.end))))} req/s "
-        f"for {units.duration(seconds)}"
+        f"{name}: {_from_to(rate.begin, rate.end)} for {units.duration(seconds)}"
         for name, rate, seconds in load.slopes
         if name is not None
     ]
+    if len(stages) > LISTED_STAGES:
+        rates = [each for _, rate, _ in load.slopes for each in (rate.begin, rate.end)]
+        stages = [f"{len(stages)} of them: {_from_to(min(rates), max(rates))}"]
     asked = {
         "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up_s or None,
         **_thinking(load),
@@ -241,6 +244,10 @@ def _shape(load: Load) -> dict[str, Any]:
         "time_scale": None if load.time_scale == 1 else load.time_scale,
     }  # fmt: skip
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _from_to(begin: float, end: float) -> str:
+    return f"{' to '.join(dict.fromkeys(map(units.number, (begin, end))))} req/s"
 
 
 def _thinking(load: Load) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from hxbench.render.status import looks
 
 _LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
+LISTED_STAGES = 20  # of a rate series there may be many
 _KEPT = ["request_id", "trial", "outcome"]
 # of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
 _STYLE = (
@@ -229,7 +230,7 @@ def card_text(certificate: Mapping[str, Any]) -> str:
 
 
 def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Returns the table of stages as ready text, its head first; nothing where there are none."""
+    """Returns the table of stages as ready text, its head first, of many the first; nothing of none."""
     rates, times = ("requested", "due", "achieved"), ("ttft_p50", "ttft_p95", "send_lag_p99")
     head = ["Stage", "Time", "Requests", "Asked for", "Due", "Sent", "Errors", "ttft p50", "p95", "Lag p99"]
     rows = [
@@ -241,9 +242,11 @@ def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
             units.share(each["error_rate"]),
             *(units.duration(each[name]) for name in times),
         ]
-        for each in stages
+        for each in stages[:LISTED_STAGES]
     ]
-    return [head, *rows] if rows else []
+    more = len(stages) - len(rows)
+    rest = [[f"and {more} more in run.frames.stages()", *[""] * (len(head) - 1)]] if more else []
+    return [head, *rows, *rest] if rows else []
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
