@@ -29,6 +29,7 @@ _PROFILE_FLAGS = (
     ("--rate", "load.rate", "Open loop: requests a second."),
     ("--arrivals", "load.arrivals", "Open loop: constant, poisson, or gamma (with load.burstiness)."),
     ("--scale", "load.scale", "Factor for users and rates; the verdict holds for the scaled load only."),
+    ("--time-scale", "load.time_scale", "Factor for the times of the load, warm-up and limits apart."),
     ("--duration", "load.measure", "Length of the measured phase, such as 60s."),
     ("--requests", "load.requests", "Number of measured requests."),
     ("--warmup", "load.warmup", "Length of the warm-up, such as 10s."),
@@ -46,7 +47,7 @@ def _profile_flags(command: Command) -> Command:
     return click.option(
         "--load",
         type=click.Path(path_type=Path),
-        help="A second profile, or baseline, stress or spike, laid over the first.",
+        help="A second profile, or baseline, step, stress, spike or soak, laid over the first.",
     )(command)
 
 

@@ -213,7 +213,13 @@ def calibrate(
 
 
 def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:
-    """Raises InputError when the planned load cannot decide every objective."""
+    """Raises InputError when the planned load cannot decide, or not even measure, every objective."""
+    unseen = gates.unseen_in_one_piece(profile)
+    if unseen:
+        raise InputError(
+            f"{profile.name}: workload.stream: false: answers come in one piece: {'; '.join(unseen)}; "
+            "set these objectives to null, or stream"
+        )
     hopeless = gates.unanswerable(profile)
     if hopeless and not undecided_ok:
         raise InputError("; ".join(hopeless) + "; plan more requests, or pass --undecided-ok")

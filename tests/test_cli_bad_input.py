@@ -59,6 +59,16 @@ def nothing_was_left(workplace: Path) -> bool:
         (["run", "--url", "http://example.invalid", "--model", "m"], "pass --yes"),
         (["run", "mixtral-8x7b", "--set", "target.server=null"], "--url"),
         (["certify", "--requests", "5", "--set", "objectives.ttft.p99=1 s"], "--undecided-ok"),
+        (
+            ["certify", "--set", "workload.stream=false", "--set", "objectives={tpot: {p50: 1 s}}"],
+            "smollm2-135m: workload.stream: false: answers come in one piece: objectives.",
+        ),
+        (
+            ["run", "--prompts", "conversations", "--rate", "1"],
+            "load.loop: open has no place for conversations",
+        ),
+        (["run", "--set", "load.series=no.csv"], "--set: load.series: no.csv: cannot be read"),
+        (["run", "--time-scale", "0"], "--time-scale: load.time_scale: expected a number of 0.0001 or more"),
         (["model", "gpt-9"], "smollm2-135m"),
         (["show", "."], "not a run"),
         (["judge", "nowhere"], "not a run"),

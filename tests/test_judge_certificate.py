@@ -340,6 +340,49 @@ def test_a_certificate_says_which_load_it_holds_for_scale_included() -> None:
     assert "Users and rates are the profile's times 0.5: all this holds for that load only." in made["notes"]
 
 
+def test_of_many_stages_a_certificate_says_how_many_and_between_which_rates() -> None:
+    def said(count: int) -> list[str]:
+        stages = [
+            {"name": f"s{n}", "rate": {"from": n, "to": n + 1}, "duration": "1 s"} for n in range(count)
+        ]
+        given = {"load.stages": stages, "load.rate": None, "load.requests": None}
+        return certificate.build(records(loop="open", profile=given))["measurement"]["stages"]
+
+    assert 20 == len(said(20))
+    assert ["21 of them: 0 to 21 req/s"] == said(21)
+
+
+def test_a_certificate_says_that_the_times_were_scaled() -> None:
+    stages = [{"name": "calm", "rate": 2, "duration": "300 s"}]
+    given = {"load.stages": stages, "load.rate": None, "load.requests": None, "load.time_scale": 0.1}
+    made = certificate.build(records(loop="open", profile=given))
+    assert (["calm: 2 req/s for 30 s"], 0.1) == (
+        made["measurement"]["stages"], made["measurement"]["time_scale"],
+    )  # fmt: skip
+    note = "The load's times are the profile's times 0.1: all this holds for that load only."
+    assert note in made["notes"]
+    plain = certificate.build(records(loop="open"))
+    assert "time_scale" not in plain["measurement"]
+    assert not [each for each in plain["notes"] if "times are" in each]
+
+
+def test_a_certificate_says_that_turns_are_taken_as_independent() -> None:
+    plain = records(requests=8, warmup=0)
+    turns = changed(plain, "schedule", turn=[0, 1] * 4)
+    note = "So are the turns of a conversation; where they are alike, intervals are too narrow."
+    assert [False, True] == [note in certificate.build(run)["notes"] for run in (plain, turns)]
+
+
+def test_a_certificate_says_how_long_users_thought() -> None:
+    drawn = {"distribution": "exponential", "mean": "2 s"}
+    made = certificate.build(records(profile={"load.think_time": drawn, "load.time_scale": 0.5}))
+    assert (1.0, "exponential") == (
+        made["measurement"]["think_time_s"], made["measurement"]["think_time_distribution"],
+    )  # fmt: skip
+    steady = certificate.build(records(profile={"load.think_time": "2 s"}))["measurement"]
+    assert (2.0, False) == (steady["think_time_s"], "think_time_distribution" in steady)
+
+
 def test_users_are_certified_as_they_were_scaled() -> None:
     made = certificate.build(records(users=4, profile={"load.scale": 0.5}))
     assert 2 == made["measurement"]["users"]

@@ -483,6 +483,17 @@ def test_a_gate_that_can_just_be_passed_is_not_named() -> None:
     assert 1 == len(gates.unanswerable(planned({"ttft": {"p99": "1 s"}}, requests=367)))
 
 
+def test_limits_on_single_tokens_have_nothing_to_look_at_in_answers_of_one_piece() -> None:
+    objectives = {"ttft": {"p95": "1 s", "p50": "1 s"}, "itl": {"p50": "1 s"}, "e2e": {"p50": "1 s"}}
+    streamed = planned(objectives, requests=100)
+    assert [] == gates.unseen_in_one_piece(streamed)
+    whole = streamed.workload.model_copy(update={"stream": False})
+    assert [
+        "objectives.ttft: the first token is seen with the last, which is what e2e measures",
+        "objectives.itl: no time between tokens is seen",
+    ] == gates.unseen_in_one_piece(streamed.model_copy(update={"workload": whole}))
+
+
 def test_trials_add_up() -> None:
     assert [] == gates.unanswerable(planned({"ttft": {"p99": "1 s"}}, requests=123, trials=3))
 

@@ -227,6 +227,29 @@ def test_requests_that_ran_out_before_the_time_did(left_over: int, state: str) -
     assert state == entry(run, "request_cap").state
 
 
+@pytest.mark.parametrize(("turn", "state"), [(1, "ok"), (0, "broken")])
+def test_what_a_later_turn_finds_of_its_own_conversation_in_a_cache_is_no_fault(
+    turn: int, state: str
+) -> None:
+    run = records(requests=20, warmup=0)
+    cached = [30 if number % 2 else 0 for number in range(20)]
+    turns = [turn if number % 2 else 0 for number in range(20)]
+    run = changed(changed(run, "requests", cached_tokens=cached), "schedule", turn=turns)
+    assert state == entry(run, "cached_share").state
+
+
+@pytest.mark.parametrize(("untaken", "state"), [(1, "ok"), (0, "broken")])
+def test_conversations_have_run_out_when_all_were_begun(untaken: int, state: str) -> None:
+    run = records(requests=20, warmup=0, profile={"load.requests": None, "load.measure": "60 s"})
+    run = changed(run, "schedule", turn=[number % 4 for number in range(20)])
+    spare = run.requests.index >= (16 if untaken else 18)
+    outcomes, sent = (
+        run.requests["outcome"].mask(spare, "cancelled"),
+        run.requests["dispatched_ns"].mask(spare),
+    )
+    assert state == entry(changed(run, "requests", outcome=outcomes, dispatched_ns=sent), "request_cap").state
+
+
 def test_tokens_that_the_server_did_not_count_are_unknown_and_that_matters() -> None:
     found = entry(changed(records(), "requests", token_source="deltas"), "token_source")
     assert ("unknown", 1.0, True) == (found.state, found.value, found.spoils)

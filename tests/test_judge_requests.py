@@ -150,6 +150,18 @@ def test_the_time_in_which_users_think_is_no_send_lag() -> None:
     assert [0.05, 0.05] == pytest.approx(list(rows["send_lag_s"].dropna()))
 
 
+def test_users_whose_thoughts_are_drawn_may_overtake_each_other() -> None:
+    drawn = {"distribution": "exponential", "mean": "1 s"}
+    run = records(requests=4, warmup=0, users=2, profile={"load.think_time": drawn})
+    first, second = (run.profile.load.thinking_s(1, f"t1-00000{number}") for number in (0, 1))
+    done = [1.0, 1.0 + first - second + 0.5, 50.0, 60.0]  # the second is ready half a second later
+    sent = [0.0, 0.0, 1.0 + first + 0.02, 1.0 + first + 0.53]
+    stamps = {"dispatched_ns": sent, "done_ns": done}
+    found = {name: [START_NS + round(s * SECOND) for s in times] for name, times in stamps.items()}
+    rows = measured(changed(run, "requests", **found))
+    assert [0.02, 0.03] == pytest.approx(list(rows["send_lag_s"].dropna()), abs=1e-6)
+
+
 def test_with_a_cap_the_send_lag_counts_from_when_a_place_was_free() -> None:
     run = records(requests=4, warmup=0, loop="open", profile={"load.max_in_flight": 2})
     sent, done = [0.0, 0.0, 0.102, 0.303], [0.1, 0.3, 0.5, 0.6]
@@ -181,6 +193,24 @@ def test_without_a_measured_window_there_are_no_times() -> None:
 def test_a_window_without_length_is_none() -> None:
     run = records(requests=3)
     assert metrics.windows(changed(run, "phases", end_ns=run.phases["start_ns"])).empty
+
+
+def staged_phases(run: Records, *ends_s: float | None) -> Records:
+    """The phases of stages of a second each, measured from START_NS on; an end may be missing."""
+    starts = [START_NS + number * SECOND for number in range(len(ends_s))]
+    ends = [None if end is None else START_NS + round(end * SECOND) for end in ends_s]
+    columns = {"trial": 1, "target": "main", "phase": "measure", "start_ns": starts, "end_ns": ends}
+    stages = [f"stage-{number}" for number in range(len(ends_s))]
+    return replace(run, phases=frame("phases", columns | {"stage": stages}))
+
+
+def test_the_window_of_stages_is_all_of_them() -> None:
+    run = staged_phases(records(requests=3, warmup=0, loop="open"), 1.0, 2.0)
+    assert [[1, START_NS, START_NS + 2 * SECOND]] == metrics.windows(run).to_numpy().tolist()
+
+
+def test_a_window_whose_last_stage_never_ended_is_none() -> None:
+    assert metrics.windows(staged_phases(records(requests=3, warmup=0, loop="open"), 1.0, None)).empty
 
 
 def test_the_window_of_a_trial_is_its_measured_phase() -> None:

@@ -312,6 +312,16 @@ def test_the_shipped_loads_are_those_of_the_requirement(name, users, a_second, m
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last", "seconds"), [("step", 1, 16, 300.0), ("soak", 1, 1, 8 * 3600.0)]
+)
+def test_the_shipped_loads_in_stages(name, first, last, seconds):
+    load = resolve("smollm2-135m", load=name).profile.load
+    assert ("open", first, last, seconds) == (
+        load.loop, load.slopes[0][1].begin, load.slopes[-1][1].end, load.measured_s,
+    )  # fmt: skip
+
+
 def test_a_load_that_is_not_shipped_is_refused_with_those_that_are():
     with pytest.raises(ProfileError) as caught:
         resolve("smollm2-135m", load="stres")

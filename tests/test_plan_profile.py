@@ -189,8 +189,12 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
             {"stages": [{**CALM, "rate": {"from": 1}}]},
         ),
         (
-            "load.stages.0.rate.to: expected a number above 0, got -1",
+            "load.stages.0.rate.to: expected a number of 0 or more, got -1",
             {"stages": [{**CALM, "rate": {"from": 1, "to": -1}}]},
+        ),
+        (
+            "load.stages: no request would come: every rate is 0",
+            {"stages": [{**CALM, "rate": {"from": 0, "to": 0}}]},
         ),
         ("load.stages: two stages are called calm", {"stages": [CALM, CALM]}),
         (f"load.rate: {BESIDE_STAGES}", {"stages": [CALM], "rate": 1}),

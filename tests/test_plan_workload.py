@@ -6,7 +6,7 @@ import pytest
 from hxbench.errors import ProfileError
 from hxbench.plan.workload import Prompt, load_prompts, request_messages, salt
 
-KEYS = "expected one of id, prompt, messages, class, max_tokens, expected"
+KEYS = "expected one of id, prompt, messages, turns, system, class, max_tokens, expected"
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ def test_own_prompts_may_say_everything_or_only_the_text(tmp_path):
         ("own.jsonl:1: is not JSON: NaN is not allowed", '{"prompt": NaN}'),
         ("own.jsonl:1: is not JSON: duplicate key", '{"prompt": "a", "prompt": "b"}'),
         ('own.jsonl:1: expected an object such as {"prompt": "..."}', '["a"]'),
-        ("own.jsonl:1: expected either prompt or messages", "{}"),
-        ("own.jsonl:1: expected either prompt or messages", '{"prompt": "a", "messages": []}'),
+        ("own.jsonl:1: expected one of prompt, messages and turns", "{}"),
+        ("own.jsonl:1: expected one of prompt, messages and turns", '{"prompt": "a", "messages": []}'),
         ("own.jsonl:1: prompt: expected text", '{"prompt": 3}'),
         ("own.jsonl:1: prompt: expected some text", '{"prompt": " "}'),
         ("own.jsonl:1: messages: is empty", '{"messages": []}'),

@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -74,9 +75,13 @@ class Bench:
         return [entry.kind for entry in self.entries()]
 
 
+def row(number: int, conversation: str, turn: int, phase: str = "measure", due_ns: int | None = None) -> Row:
+    return Row(number, f"r{number}", phase, due_ns, "a", 2, 1, conversation, turn, 0)
+
+
 def rows(*due_ms: float | None, phase: str = "measure") -> list[Row]:
     return [
-        Row(number, f"r{number}", phase, None if due is None else round(due * MS), "a", 2, 1)
+        row(number, f"r{number}", 0, phase, None if due is None else round(due * MS))
         for number, due in enumerate(due_ms)
     ]
 
@@ -218,7 +223,8 @@ def test_users_still_to_come_stay_away_after_a_stop(bench: Bench) -> None:
 
 
 def test_a_user_thinks_between_an_answer_and_the_next_request(bench: Bench) -> None:
-    shape = Users(*bench.common(rows(*[None] * 4)), 1, 0, None, 0, 60 * MS)
+    plan = [replace(each, think_ns=60 * MS) for each in rows(*[None] * 4)]
+    shape = Users(*bench.common(plan), 1, 0, None)
     shape.start(time.monotonic_ns())
     bench.turn_for(0.5)
     entries = [entry for entry in bench.entries() if entry.kind in (Kind.DISPATCH, Kind.END)]
@@ -229,3 +235,69 @@ def test_a_user_thinks_between_an_answer_and_the_next_request(bench: Bench) -> N
     ]
     assert [60, 60, 60] == pytest.approx(thought, abs=5)
     assert ([0, 1, 2, 3], 1) == (bench.begun, bench.finished)
+
+
+def talk(number: int, turns: int, phase: str = "measure") -> list[Row]:
+    return [row(number + turn, f"r{number}", turn, phase) for turn in range(turns)]
+
+
+def test_users_ask_the_turns_of_their_conversation_and_then_take_the_next(bench: Bench) -> None:
+    plan = [*talk(0, 3), *talk(3, 3), *talk(6, 2), *talk(8, 1)]
+    Users(*bench.common(plan), 2, 0, None).start(time.monotonic_ns())
+    bench.turn_for(0.5)
+    assert ([0, 3], [*range(9)], 1) == (bench.begun[:2], sorted(bench.begun), bench.finished)
+    for mine in ([0, 1, 2], [3, 4, 5], [6, 7]):
+        assert mine == [number for number in bench.begun if number in mine]
+    assert [("measure", True), ("measure", False), ("drain", True), ("drain", False)] == bench.phases
+
+
+def test_the_phase_lasts_until_the_last_turn_though_another_user_finds_nothing_left(bench: Bench) -> None:
+    Users(*bench.common([*talk(0, 1), *talk(1, 6)]), 2, 0, None).start(time.monotonic_ns())
+    bench.turn_for(0.4)
+    assert ([0, 1, 2, 3, 4, 5, 6], 1) == (bench.begun, bench.finished)
+
+
+def test_after_the_end_of_the_phase_no_turn_begins(bench: Bench) -> None:
+    Users(*bench.common(talk(0, 50)), 1, 0, 70 * MS).start(time.monotonic_ns())
+    bench.turn_for(0.3)
+    assert 1 <= len(bench.begun) < 10
+    assert 1 == bench.finished
+
+
+def test_a_conversation_of_the_warm_up_is_left_for_one_of_the_measure(bench: Bench) -> None:
+    plan = [*talk(0, 50, "warmup"), *talk(50, 2)]
+    Users(*bench.common(plan), 1, 60 * MS, None).start(time.monotonic_ns())
+    bench.turn_for(0.4)
+    warm = [number for number in bench.begun if number < 50]
+    assert (warm, [50, 51]) == ([*range(len(warm))], bench.begun[len(warm) :])
+    assert (1, True) == (bench.finished, 0 < len(warm) < 49)
+
+
+def test_a_turn_that_is_refused_ends_its_conversation_and_the_user_takes_another(tmp_path: Path) -> None:
+    answers = iter([servers.stream(2), [servers.plain(503, "{}")]])
+    with Server(Behaviour(chat=lambda _: next(answers, None) or servers.stream(2))) as server:
+        bench = Bench(tmp_path, server)
+        Users(*bench.common([*talk(0, 4), *talk(4, 2)]), 1, 0, None).start(time.monotonic_ns())
+        bench.turn_for(0.4)
+        bench.close()
+    assert ([0, 1, 4, 5], 1) == (bench.begun, bench.finished)
+
+
+def test_each_stage_is_noted_when_it_begins_and_ends_with_the_next(bench: Bench) -> None:
+    stages = [("calm", 0), ("spike", 30 * MS)]
+    Arrivals(*bench.common(rows(10, 40)), 0, 60 * MS, None, 0, stages).start(time.monotonic_ns())
+    bench.turn_for(0.2)
+    assert [
+        ("measure calm", True), ("measure calm", False), ("measure spike", True), ("measure spike", False),
+        ("drain", True), ("drain", False),
+    ] == bench.phases  # fmt: skip
+    assert ([0, 1], 1) == (bench.begun, bench.finished)
+
+
+def test_after_a_stop_no_stage_begins(bench: Bench) -> None:
+    shape = Arrivals(*bench.common(rows(100)), 0, 60 * MS, None, 0, [("calm", 0), ("spike", 30 * MS)])
+    shape.start(time.monotonic_ns())
+    bench.turn_for(0.01)
+    shape.stop(STOPPED)
+    bench.turn_for(0.1)
+    assert ["measure calm", "measure calm", "drain", "drain"] == [name for name, _ in bench.phases]

@@ -207,6 +207,21 @@ def test_a_workers_plan_holds_names_of_variables_and_no_key(monkeypatch: pytest.
     assert "canary" not in json.dumps(plan)
 
 
+def test_the_worker_is_told_when_stages_begin_and_how_long_users_think() -> None:
+    up = {"name": "up", "rate": {"from": 1, "to": 4}, "duration": "4 s"}
+    stages = [{"name": "calm", "rate": 2, "duration": "2 s"}, up, {**up, "name": "more"}]
+    staged = {"load.stages": stages, "load.requests": None, "load.time_scale": 0.5}
+    assert [("calm", 0), ("up", SECOND), ("more", 3 * SECOND)] == plan_of(profile(**staged), "http://h")[
+        "stages"
+    ]
+    thinking = profile(**{"load.think_time": {"distribution": "exponential", "mean": "2 s"}})
+    plan = plan_of(thinking, "http://h")
+    first = plan["rows"][0]
+    assert [] == plan["stages"]
+    assert ("t1-000001", 0) == tuple(first[7:9])
+    assert round(thinking.load.thinking_s(1, "t1-000001") * SECOND) == first[9]
+
+
 def test_rows_are_numbered_as_in_the_schedule() -> None:
     assert [100, 101] == [row[0] for row in plan_of(profile(), "http://h", 100)["rows"]][:2]
 
@@ -277,9 +292,12 @@ def test_a_load_in_stages_is_recorded_stage_by_stage_and_ends_with_the_last(
     ]
     requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
     assert ["ok"] * 18 == list(requests["outcome"])
-    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES).set_index("phase")
-    length_ns = phases.loc["measure", "end_ns"] - phases.loc["measure", "start_ns"]
-    assert 0.4 == pytest.approx(length_ns / SECOND, abs=0.05)
+    phases = tables.read(run_dir / "records" / "phases.parquet", PHASES)
+    assert [("warmup", "main"), ("measure", "calm"), ("measure", "spike"), ("drain", "main")] == list(
+        zip(phases["phase"], phases["stage"], strict=True)
+    )
+    lengths = (phases["end_ns"] - phases["start_ns"]) / SECOND
+    assert [0.1, 0.2, 0.2] == pytest.approx(list(lengths)[:3], abs=0.05)
 
 
 SHARED = {"instrument.workers": 2, "load.warmup": "0.2 s"}

@@ -1,22 +1,29 @@
 """What a Run shows of itself, from records and a certificate made by hand."""
 
+import re
+
 import pytest
 from certificates_by_hand import certificate, verdict
 from hostile import PAYLOADS
 from records_by_hand import changed, frame, records
 
+from hxbench.judge.certificate import build as built
+from hxbench.judge.metrics import summary
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.run_view import (
     Figures,
     Frames,
     Result,
+    aligned,
     card_html,
     card_text,
     ledger_table,
     spans,
+    stage_rows,
     verdict_table,
 )
 from hxbench.render.status import looks
+from hxbench.render.terminal import summary_text
 
 OBJECTIVES = {
     "ttft": {"p95": "500 ms", "mean": "< 2 s"},
@@ -24,6 +31,40 @@ OBJECTIVES = {
     "memory": "<= 90 GB",
     "cpu": {"mean": "8 cores"},
 }
+
+
+STAGES = [
+    {"name": "calm", "rate": 2, "duration": "30 s"},
+    {"name": "up", "rate": {"from": 2, "to": 9}, "duration": "60 s"},
+]
+
+
+def test_stages_are_a_table_in_the_terminal_and_a_frame() -> None:
+    given = {"load.stages": STAGES, "load.rate": None, "load.requests": None}
+    run = records(requests=10, loop="open", ttft_s=0.25, profile=given)
+    run = changed(run, "schedule", stage="calm")
+    lines = [re.split(" {2,}", line.strip()) for line in card_text(built(run)).splitlines()]
+    head = next(cells for cells in lines if cells[:2] == ["Stage", "Time"])
+    found = dict(zip(head, lines[lines.index(head) + 1], strict=True))
+    assert ["calm", "10", "2 req/s", "0 %", "250 ms", "–"] == [
+        found[name] for name in ("Stage", "Requests", "Asked for", "Errors", "ttft p50", "Time")
+    ]
+    assert ["calm", "up"] == list(Frames(run).stages()["stage"])
+    assert "Stage" not in card_text(built(records(requests=10)))
+    assert "Asked for" in summary_text(summary(run))
+    assert "Asked for" not in summary_text(summary(records(requests=10)))
+
+
+@pytest.mark.parametrize(("stages", "lines"), [(0, 0), (1, 2), (20, 21), (21, 22), (300, 22)])
+def test_of_many_stages_the_terminal_shows_the_first(stages: int, lines: int) -> None:
+    given = {"load.stages": [{**STAGES[0], "name": f"s{n}"} for n in range(stages)] or None}
+    staged = given | {"load.rate": None, "load.requests": None, "limits.requests": 10**6}
+    run = records(requests=3, loop="open", profile=staged if stages else None)
+    table = stage_rows(summary(run)["stages"])
+    assert lines == len(table)
+    if stages > 20:
+        assert f"and {stages - 20} more in run.frames.stages()" == table[-1][0]
+        assert len(aligned(table)) == lines
 
 
 @pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "slowest"])

@@ -9,13 +9,14 @@ from hxbench.judge import checks, ledger, threats
 from hxbench.judge.gates import Gate, evaluate
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
-from hxbench.judge.summary import finite, summarised
+from hxbench.judge.summary import summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
 from hxbench.plan.catalogue import Entry, level_1, select
 from hxbench.plan.load import Load
 from hxbench.plan.objectives import LATENCIES
 from hxbench.plan.profile import REFERENCE, Profile
 from hxbench.records.run_directory import Records
+from hxbench.stats.quantiles import finite
 
 SCHEMA = 1
 CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
@@ -23,6 +24,7 @@ MOCK = "Measured against the reference server, which certifies the workbench, no
 NOT_RUN = "NOT RUN"
 BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
 LISTED = 4
+LISTED_STAGES = 20
 _EXIT = {CERTIFIED: 0, FAILED: 1, CONDITIONAL: 3, INCOMPLETE: 4}
 
 
@@ -237,19 +239,36 @@ def _instrument(records: Records) -> dict[str, Any]:
 def _shape(load: Load) -> dict[str, Any]:
     """Returns what was asked for, scale included, without the keys that the load leaves out."""
     stages = [
-        f"{name}: {' to '.join(dict.fromkeys(map(units.number, (rate.begin, rate.end))))} req/s "
-        f"for {units.duration(seconds)}"
+        f"{name}: {_from_to(rate.begin, rate.end)} for {units.duration(seconds)}"
         for name, rate, seconds in load.slopes
         if name is not None
     ]
+    if len(stages) > LISTED_STAGES:
+        rates = [each for _, rate, _ in load.slopes for each in (rate.begin, rate.end)]
+        stages = [f"{len(stages)} of them: {_from_to(min(rates), max(rates))}"]
     asked = {
-        "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up,
-        "think_time_s": load.think_time,
+        "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up_s or None,
+        **_thinking(load),
         "rate": None if load.rate is None else load.rate * load.scale, "stages": stages or None,
         "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
         "scale": None if load.scale == 1 else load.scale,
+        "time_scale": None if load.time_scale == 1 else load.time_scale,
     }  # fmt: skip
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def _from_to(begin: float, end: float) -> str:
+    return f"{' to '.join(dict.fromkeys(map(units.number, (begin, end))))} req/s"
+
+
+def _thinking(load: Load) -> dict[str, Any]:
+    if load.think_time is None:
+        return {}
+    drawn = load.think_time.distribution
+    return {
+        "think_time_s": load.scaled_s(load.think_time.mean),
+        "think_time_distribution": None if drawn == "constant" else drawn,
+    }
 
 
 def _declarations(records: Records) -> dict[str, Any]:
@@ -271,11 +290,16 @@ def _notes(records: Records) -> list[str]:
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )
+    if (records.schedule["turn"] > 0).any():
+        notes.append("So are the turns of a conversation; where they are alike, intervals are too narrow.")
     if profile.load.scale != 1:
         factor = units.number(profile.load.scale)
         notes.append(f"Users and rates are the profile's times {factor}: all this holds for that load only.")
     if earlier:
         notes.append(f"Attempt {earlier + 1}: earlier runs of this same profile lie beside this one.")
+    if profile.load.time_scale != 1:
+        factor = units.number(profile.load.time_scale)
+        notes.append(f"The load's times are the profile's times {factor}: all this holds for that load only.")
     missing = profile.not_executed.model_dump(mode="json", exclude_none=True) if profile.not_executed else {}
     if missing:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())

@@ -11,6 +11,12 @@ from hxbench.plan.profile import Profile
 from hxbench.stats.multiplicity import holm_levels
 from hxbench.stats.sample_size import smallest_passing_n
 
+_WITH_THE_LAST = "the first token is seen with the last, which is what e2e measures"
+_IN_ONE_PIECE = {
+    **dict.fromkeys(("itl", "tpot"), "no time between tokens is seen"),
+    **dict.fromkeys(("ttft", "ttft_dispatch", "ttfo"), _WITH_THE_LAST),
+}
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -41,6 +47,17 @@ def unanswerable(profile: Profile) -> list[str]:
     most = planned_requests(profile)
     sentences = [_why_unanswerable(objective, profile, most) for objective in profile.objectives]
     return [sentence for sentence in sentences if sentence is not None]
+
+
+def unseen_in_one_piece(profile: Profile) -> list[str]:
+    """Returns one sentence an objective on single tokens where answers come in one piece, without them."""
+    if profile.workload.stream:
+        return []
+    return [
+        f"objectives.{metric}: " + why
+        for metric in dict.fromkeys(objective.metric for objective in profile.objectives)
+        if (why := _IN_ONE_PIECE.get(metric))
+    ]
 
 
 def planned_requests(profile: Profile) -> int:

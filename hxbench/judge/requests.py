@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hxbench.plan.load import Load
+from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
 
 NANOSECONDS = 1e9  # in a second; dividing by it is exact to the last digit, multiplying by 1e-9 is not
 
+_PLANNED = ["request_id", "trial", "phase", "stage", "user", "conversation", "turn", "max_tokens"]
 _COPIED = [
     "outcome", "error_phase", "error", "prompt_tokens", "output_tokens", "cached_tokens", "token_source",
     "deltas", "stamp",
@@ -16,10 +17,14 @@ _COPIED = [
 
 
 def windows(records: Records) -> pd.DataFrame:
-    """Returns trial, start_ns, end_ns of the measured windows; a trial that never came so far has none."""
+    """Returns trial, start_ns, end_ns of the measured windows, over all their stages.
+
+    A trial that never came to the end of the last one it began has none.
+    """
     measured = records.phases[records.phases["phase"] == "measure"]
-    found = measured.groupby("trial", as_index=False).agg({"start_ns": "min", "end_ns": "max"})
-    return found[found["end_ns"] > found["start_ns"]].reset_index(drop=True)
+    begun = measured.groupby("trial", as_index=False).agg({"start_ns": "min", "end_ns": "max"})
+    ended = ~begun["trial"].isin(measured.loc[measured["end_ns"].isna(), "trial"])
+    return begun[ended & (begun["end_ns"] > begun["start_ns"])].reset_index(drop=True)
 
 
 def window_lengths(records: Records) -> dict[int, float]:
@@ -41,7 +46,7 @@ def per_request(records: Records) -> pd.DataFrame:
     zero = zero_ns(records, schedule["trial"])
     due_ns = rows["due_ns"].fillna(schedule["due_ns"])
     origin_ns = due_ns if is_open else rows["dispatched_ns"]
-    frame = schedule[["request_id", "trial", "phase", "stage", "user", "max_tokens"]].copy()
+    frame = schedule[_PLANNED].copy()
     frame[_COPIED] = rows[_COPIED]
     frame["outcome"] = frame["outcome"].fillna("unfinished")
     frame["ok"] = (frame["outcome"] == "ok").astype(bool)
@@ -55,7 +60,7 @@ def per_request(records: Records) -> pd.DataFrame:
     late_s = seconds(rows["dispatched_ns"] - due_ns)
     if load.max_in_flight is not None:
         late_s = _lateness(frame, late_s, load.max_in_flight)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, load)
+    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, records.profile)
     return frame
 
 
@@ -126,18 +131,18 @@ def _lateness(frame: pd.DataFrame, late_s: NDArray[np.float64], places: int) -> 
     return lateness
 
 
-def _turnaround(frame: pd.DataFrame, load: Load) -> NDArray[np.float64]:
+def _turnaround(frame: pd.DataFrame, profile: Profile) -> NDArray[np.float64]:
     """Seconds from when a user became free, and had thought, to its next request.
 
-    With n users the k-th dispatch of a phase answers its (k-n)-th completion, whoever the user was: all
-    think for the same time, so none overtakes another.
+    With n users the k-th dispatch of a phase is by whoever was the (k-n)-th to be ready for one.
     """
-    users = load.scaled_users
+    users, seed = profile.load.scaled_users, profile.workload.seed
     lag = np.full(len(frame), np.nan)
     for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
         in_order = phase["dispatched_s"].sort_values(kind="stable")
-        freed = np.sort(phase["done_s"].to_numpy())[: max(len(phase) - users, 0)]
-        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - freed - (load.think_time or 0)
+        thought = [profile.load.thinking_s(seed, request_id) for request_id in phase["request_id"]]
+        ready = np.sort(phase["done_s"].to_numpy() + thought)[: max(len(phase) - users, 0)]
+        lag[in_order.index[users:]] = in_order.to_numpy()[users:] - ready
     return lag
 
 

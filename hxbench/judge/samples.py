@@ -51,10 +51,11 @@ def sample(measured: Measured, metric: str) -> Sample:
 
     A good request without a value counts as a failure, unless the metric need not exist for it.
     """
-    return _gaps(measured) if metric == "itl" else _per_request(measured.attempted, metric)
+    return _gaps(measured) if metric == "itl" else of_requests(measured.attempted, metric)
 
 
-def _per_request(attempted: pd.DataFrame, metric: str) -> Sample:
+def of_requests(attempted: pd.DataFrame, metric: str) -> Sample:
+    """Returns the values of a latency that each of these requests has one of; see `sample`."""
     values = attempted[f"{metric}_s"].to_numpy(dtype="float64")
     good = attempted["ok"].to_numpy()
     if good.any() and np.isnan(values[good]).all():

@@ -1,6 +1,5 @@
 """The run in plain numbers: every metric with its quantiles, rates, counts and tokens."""
 
-import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,9 @@ from hxbench.judge.flow_threats import flows
 from hxbench.judge.measured import Measured
 from hxbench.judge.rates import Rate
 from hxbench.judge.samples import Sample, sample
+from hxbench.judge.stages import by_stage
 from hxbench.plan.objectives import LATENCIES
-from hxbench.stats.quantiles import nearest_rank
+from hxbench.stats.quantiles import finite, nearest_rank
 
 Values = NDArray[np.float64]
 
@@ -22,7 +22,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
     """Returns nested plain values in base units; None where nothing was measured, or a failure stands.
 
     Each latency by its name: failures are infinite in quantiles and the total time limit in the mean;
-    `success_only` leaves them out.
+    `success_only` leaves them out. `stages` is a list, empty for a load without any.
     """
     attempted, limit_s = measured.attempted, measured.records.profile.limits.total
     return {
@@ -38,6 +38,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
         },
         "tokens": _tokens(attempted[attempted["ok"]]),
         "concurrency": _concurrency(measured),
+        "stages": by_stage(measured),
     }
 
 
@@ -52,11 +53,6 @@ def _described(in_order: Values, for_mean: Values) -> dict[str, Any]:
     for name, level in QUANTILES.items():
         described[name] = finite(nearest_rank(in_order, level))
     return described | {"max": finite(nearest_rank(in_order, 1.0))}
-
-
-def finite(value: float | None) -> float | None:
-    """Returns the value, None in place of NaN and infinity."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _rate(rate: Rate) -> dict[str, float | None]:

@@ -39,8 +39,12 @@ def output_length(measured: Measured) -> Found:
 
 
 def cached(measured: Measured) -> Found:
-    """Returns the share of prompt tokens that the server took from a cache."""
+    """Returns the share of prompt tokens that the server took from a cache.
+
+    Of first turns only: that the later ones find their own conversation there is what a cache is for.
+    """
     good = _good(measured).dropna(subset=["cached_tokens", "prompt_tokens"])
+    good = good[good["turn"] == 0]
     prompt = int(good["prompt_tokens"].sum())
     if not prompt:
         return None, NOT_STATED
@@ -54,7 +58,8 @@ def request_cap(measured: Measured) -> Found | None:
     if load.loop != "closed" or load.requests is not None:
         return None
     measure = measured.requests[measured.requests["phase"] == "measure"]
-    used_up = [int(rows["attempted"].all()) for _, rows in measure.groupby("trial")]
+    begins = measure[measure["turn"] == 0]  # what is left of a conversation is nobody else's to ask
+    used_up = [int(rows["attempted"].all()) for _, rows in begins.groupby("trial")]
     if not used_up:
         return None, NOT_STATED
     detail = "were used up before the time was" if any(used_up) else "were left over"

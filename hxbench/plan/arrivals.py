@@ -42,6 +42,8 @@ class Stretch(NamedTuple):
 
     def after(self, arrivals: float) -> float:
         """Returns the seconds until so many requests have come on average."""
+        if arrivals <= 0:  # on the border, but for rounding
+            return 0.0
         slope = (self.end - self.begin) / self.seconds
         under_root = max(self.begin * self.begin + 2 * slope * arrivals, 0.0)
         return 2 * arrivals / (self.begin + sqrt(under_root))
@@ -105,7 +107,7 @@ def _due(timeline: list[Stretch], process: Iterator[float]) -> Iterator[Place]:
     time = next(process)
     for stretch in timeline:
         length_ns = inf if stretch.seconds == inf else round(stretch.seconds * _SECOND)
-        while time - arrived <= stretch.arrivals:
+        while time - arrived < stretch.arrivals:
             offset_ns = round(stretch.after(time - arrived) * _SECOND)
             if offset_ns >= length_ns:
                 break

@@ -91,6 +91,8 @@ class Ramp:
 
 
 _RATE = Quantity("rate", at_most=1e5)
+_END = Quantity("rate", at_most=1e5, zero=True)  # a ramp may come up from nothing, and a pause is from 0 to 0
+DURATION = Quantity("duration", at_most=7 * _DAY)
 
 
 class _Slope:
@@ -117,18 +119,18 @@ class _Slope:
     @staticmethod
     def _end(written: dict[str, Any], key: str) -> float:
         try:
-            return _RATE.read(written[key])
+            return _END.read(written[key])
         except ValueError as error:
             raise broken((key,), str(error)) from None
 
     @staticmethod
     def write(ramp: Ramp) -> str | dict[str, str]:
         begin, end = (units.exact(rate, "rate") for rate in (ramp.begin, ramp.end))
-        return begin if begin == end else {"from": begin, "to": end}
+        return begin if ramp.begin == ramp.end > 0 else {"from": begin, "to": end}
 
 
 Slope = Annotated[Ramp, _Slope()]
-Duration = Annotated[float, Quantity("duration", at_most=7 * _DAY)]
+Duration = Annotated[float, DURATION]
 DurationOrZero = Annotated[float, Quantity("duration", at_most=7 * _DAY, zero=True)]
 Rate = Annotated[float, _RATE]
 Size = Annotated[int, Quantity("size", at_most=1e15)]

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from hxbench import canonical_json
 from hxbench.errors import ProfileError
-from hxbench.plan import catalogue, yaml_text
+from hxbench.plan import catalogue, series, yaml_text
 from hxbench.plan.admissible import check
 from hxbench.plan.messages import refusal, shown, suggestion
 from hxbench.plan.profile import Profile, known_keys, takes_text
@@ -33,9 +33,10 @@ KeyPath = tuple[str, ...]
 _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
     ("load", key): tuple(("load", other) for other in others)
     for key, others in {
-        "users": ("rate", "stages", "arrivals", "burstiness", "max_in_flight", "loop"),
-        "rate": ("users", "ramp_up", "think_time", "stages", "loop"),
-        "stages": ("users", "ramp_up", "think_time", "rate", "loop", "measure", "requests"),
+        "users": ("rate", "stages", "series", "arrivals", "burstiness", "max_in_flight", "loop"),
+        "rate": ("users", "ramp_up", "think_time", "stages", "series", "loop"),
+        "stages": ("users", "ramp_up", "think_time", "rate", "series", "loop", "measure", "requests"),
+        "series": ("users", "ramp_up", "think_time", "rate", "stages", "loop", "measure", "requests"),
         "measure": ("requests",),
         "requests": ("measure",),
         "arrivals": ("burstiness",),
@@ -138,6 +139,7 @@ class _Layers:
         self._places |= places
 
     def resolved(self) -> Resolved:
+        self._read_series()
         profile = self._profile()
         document = profile.model_dump(mode="json", by_alias=True)
         leaves = _leaves(_Setting((), document, "default"))
@@ -155,6 +157,21 @@ class _Layers:
             for other in _ALTERNATIVES[path]:
                 if given[path] is not None and other not in given:
                     self._forget(other)
+
+    def _read_series(self) -> None:
+        """Puts the stages that load.series names in its place, so that the profile says all by itself."""
+        load, path = self._tree.get("load"), ("load", "series")
+        name = load.get("series") if isinstance(load, dict) else None
+        if not isinstance(load, dict) or not isinstance(name, str):
+            return
+        place = self._place(path)
+        if load.get("stages") is not None:
+            raise refusal(place, path, "has no place beside load.stages; set one of them to null")
+        try:
+            self._put(_Setting(("load", "stages"), series.stages(name), name))
+        except ProfileError as error:
+            raise refusal(place, path, str(error)) from None
+        self._put(_Setting(path, None, place))
 
     def _put(self, leaf: _Setting) -> None:
         tree = self._tree
@@ -251,7 +268,7 @@ _MESSAGES = {
     "too_short": "expected a list of {min_length} or more values",
     "too_long": "expected a list of at most {max_length} values",
     "literal_error": "expected {expected}",
-    "greater_than_equal": "expected a number of {ge:.0f} or more",
+    "greater_than_equal": "expected a number of {ge:g} or more",
     "less_than_equal": "expected a number of at most {le:.0f}",
 }
 

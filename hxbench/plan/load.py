@@ -5,15 +5,17 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hxbench.plan.fields import Duration, DurationOrZero, Name, Ramp, Rate, Slope, broken, listed
+from hxbench.plan.fields import Duration, DurationOrZero, Line, Name, Ramp, Rate, Slope, broken, listed
 from hxbench.plan.section import Section, said
+from hxbench.plan.series import MOST_POINTS
+from hxbench.plan.think_time import ThinkTime
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
 
 # What has no place in each loop, and what each needs.
 _FOREIGN = {
     "open": ("users", "ramp_up", "think_time"),
-    "closed": ("rate", "stages", "arrivals", "burstiness", "max_in_flight"),
+    "closed": ("rate", "stages", "series", "arrivals", "burstiness", "max_in_flight"),
 }
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
 _TWO_LENGTHS = "give one of load.measure and load.requests, and null for the other"
@@ -25,11 +27,11 @@ class Stage(Section):
     name: Name
     """In the column `stage` of the schedule."""
     rate: Slope
-    """Requests per second, or {from, to}: a rate that changes evenly over the stage."""
+    """Requests per second, or {from, to}: a rate that changes evenly over the stage; an end may be 0."""
     duration: Duration
 
 
-Stages = Annotated[tuple[Stage, ...], BeforeValidator(listed), Field(min_length=1, max_length=100)]
+Stages = Annotated[tuple[Stage, ...], BeforeValidator(listed), Field(min_length=1, max_length=MOST_POINTS)]
 
 
 class Load(Section):
@@ -39,12 +41,15 @@ class Load(Section):
     """Closed loop only; 1 when not given."""
     ramp_up: Duration | None = None
     """Closed loop only: the users come one after the other, evenly over this part of the warm-up."""
-    think_time: Duration | None = None
-    """Closed loop only: how long a user waits between an answer and its next request."""
+    think_time: ThinkTime | None = None
+    """Closed loop only: how long a user waits between an answer and its next request: a duration, or
+    {distribution: exponential, mean}."""
     rate: Rate | None = None
     """Open loop only: requests per second."""
     stages: Stages | None = None
     """Open loop only, instead of rate and measure: one stretch of load after the other."""
+    series: Line | None = None
+    """Open loop only, instead of stages: a CSV file `seconds,rate` that is read into them."""
     arrivals: Literal["constant", "poisson", "gamma"] | None = None
     """Open loop only; poisson when not given."""
     burstiness: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
@@ -53,6 +58,8 @@ class Load(Section):
     """Open loop only: a request beyond waits for a place, and its times still count from when it was due."""
     scale: Annotated[float, Field(ge=0.001, le=1000, allow_inf_nan=False)] = 1.0
     """Multiplies users and rates, not times; whatever is certified is certified for the scaled load."""
+    time_scale: Annotated[float, Field(ge=0.0001, le=1000, allow_inf_nan=False)] = 1.0
+    """Multiplies measure, ramp_up, think_time and the times of stages; not warm-up, rates or limits."""
     warmup: DurationOrZero = said("10 s")
     """At the rate with which the first stage begins, where there are stages."""
     measure: Duration | None = None
@@ -67,22 +74,39 @@ class Load(Section):
         """How many users a closed loop has, scale included: at least one."""
         return max(1, round((self.users or 1) * self.scale))
 
+    def scaled_s(self, seconds: float) -> float:
+        """Returns a time of the load's shape as it is run: the time scale included."""
+        return seconds * self.time_scale
+
+    @property
+    def ramp_up_s(self) -> float:
+        """How long it takes until all users of a closed loop are there, time scale included."""
+        return self.scaled_s(self.ramp_up or 0.0)
+
+    def thinking_s(self, seed: int, request_id: str) -> float:
+        """Returns how long the user thinks after this request's answer, time scale included."""
+        return self.scaled_s(self.think_time.after(seed, request_id)) if self.think_time else 0.0
+
     @property
     def slopes(self) -> tuple[tuple[str | None, Ramp, float | None], ...]:
-        """The measured stages of an open loop, scale included: name, rate and seconds.
+        """The measured stages of an open loop, both scales included: name, rate and seconds.
 
         A load without stages is one without a name, and without an end where a number of requests ends it.
         """
         if self.stages is not None:
-            return tuple((each.name, each.rate.times(self.scale), each.duration) for each in self.stages)
-        return (
-            () if self.rate is None else ((None, Ramp(self.rate, self.rate).times(self.scale), self.measure),)
-        )
+            return tuple(
+                (each.name, each.rate.times(self.scale), self.scaled_s(each.duration)) for each in self.stages
+            )
+        if self.rate is None:
+            return ()
+        return ((None, Ramp(self.rate, self.rate).times(self.scale), self.measured_s),)
 
     @property
     def measured_s(self) -> float | None:
-        """The measured window in seconds; None where a number of requests ends it."""
-        return sum(stage.duration for stage in self.stages) if self.stages else self.measure
+        """The measured window in seconds, time scale included; None where a number of requests ends it."""
+        if self.stages is not None:
+            return sum(self.scaled_s(stage.duration) for stage in self.stages)
+        return None if self.measure is None else self.scaled_s(self.measure)
 
     @property
     def expected_arrivals(self) -> float | None:
@@ -96,12 +120,18 @@ class Load(Section):
     def _fill(cls, written: Any) -> Any:
         if not isinstance(written, Mapping):
             return written
-        is_open = any(written.get(key) is not None for key in ("rate", "stages"))
+        is_open = any(written.get(key) is not None for key in ("rate", "stages", "series"))
         loop = written.get("loop", "open" if is_open else "closed")
         shape = {"arrivals": "poisson"} if loop == "open" else {"users": 1}
-        has_length = any(written.get(key) is not None for key in ("requests", "stages"))
+        has_length = any(written.get(key) is not None for key in ("requests", "stages", "series"))
         length = {} if has_length else {"measure": "60 s"}
         return {"loop": loop, **shape, **length, **written}
+
+    @model_validator(mode="after")
+    def _has_its_series(self) -> Self:
+        if self.series is not None:
+            raise broken(("series",), "is turned into stages where the profile is resolved from its layers")
+        return self
 
     @model_validator(mode="after")
     def _has_one_loop(self) -> Self:
@@ -127,6 +157,8 @@ class Load(Section):
         for key in ("rate", "measure", "requests"):
             if getattr(self, key) is not None:
                 raise broken((key,), "has no place beside load.stages, which have their own; set it to null")
+        if not self.expected_arrivals:
+            raise broken(("stages",), "no request would come: every rate is 0")
         names = [stage.name for stage in self.stages]
         twice = [name for name in names if names.count(name) > 1]
         if twice:
@@ -137,6 +169,6 @@ class Load(Section):
     def _can_be_judged(self) -> Self:
         if self.trials == 2:
             raise broken(("trials",), _TWO_TRIALS)
-        if self.ramp_up is not None and self.ramp_up > self.warmup:
+        if self.ramp_up_s > self.warmup:
             raise broken(("ramp_up",), "is longer than load.warmup: measuring begins with all users there")
         return self

@@ -18,12 +18,16 @@ from hxbench.plan.workload import Prompt
 if TYPE_CHECKING:
     from hxbench.plan.profile import Load, Profile
 
-_Asked = tuple[Prompt, int]  # and the output tokens
+_Asked = tuple[Prompt, int, int]  # its turn and the output tokens
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One request as planned; `due_offset_ns` counts from the trial's start and is null in a closed loop."""
+    """One request as planned; `due_offset_ns` counts from the trial's start and is null in a closed loop.
+
+    So is `user`: whoever comes free takes the next conversation. A `conversation` is called as its first
+    request.
+    """
 
     request_id: str
     trial: int
@@ -42,22 +46,24 @@ class Planned:
 def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Planned]:
     """Returns the rows of a trial (counted from 1), warm-up first, in the order in which they are taken.
 
-    Closed loop: as many rows as the limits allow, for users to take; those never taken are no requests.
+    Closed loop: as many rows as the limits allow, for users to take; those never taken are no requests. The
+    turns of a conversation stand one after the other, all in one phase; the last one may be cut off.
     Open loop: one row for each arrival.
-    Raises: ProfileError when the load needs more requests or output tokens than the limits of the run,
-    of which each trial has an equal share.
+    Raises: ProfileError when an open loop has conversations, and when the load needs more requests or output
+    tokens than the limits of the run, of which each trial has an equal share.
     """
     affordable = _affordable(profile, prompts, trial)
     if profile.load.loop == "closed":
-        places: list[Place] = _to_be_taken(profile, len(affordable))
+        places: list[Place] = _to_be_taken(profile, affordable)
     else:
+        _refuse_turns(profile, prompts)
         due = arrivals.places(profile.load, profile.workload.seed, trial)
         places = list(islice(due, len(affordable) + 1))
         _refuse_above(len(affordable), profile, len(places))
-    return [
-        _row(profile, trial, number, place, asked)
-        for number, (place, asked) in enumerate(zip(places, affordable, strict=False), start=1)
-    ]
+    rows: list[Planned] = []
+    for place, asked in zip(places, affordable, strict=False):
+        rows.append(_row(profile, trial, place, asked, rows))
+    return rows
 
 
 def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[_Asked]:
@@ -67,12 +73,12 @@ def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> li
     lengths = Random(f"lengths {seed} {trial}")  # noqa: S311 - as above
     chosen: list[_Asked] = []
     left = limits.tokens // trials
-    for prompt in islice(_shuffled(prompts, order), limits.requests // trials):
+    for prompt, turn in islice(_turns(_shuffled(prompts, order)), limits.requests // trials):
         tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
         left -= tokens
         if left < 0:
             break
-        chosen.append((prompt, tokens))
+        chosen.append((prompt, turn, tokens))
     return chosen
 
 
@@ -82,26 +88,44 @@ def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
         yield from generator.sample(prompts, len(prompts))
 
 
-def _to_be_taken(profile: "Profile", affordable: int) -> list[Place]:
+def _turns(prompts: Iterator[Prompt]) -> Iterator[tuple[Prompt, int]]:
+    """Yields each prompt with its turns, one after the other."""
+    return ((prompt, turn) for prompt in prompts for turn in range(prompt.turns))
+
+
+def _refuse_turns(profile: "Profile", prompts: Sequence[Prompt]) -> None:
+    several = next((prompt.id for prompt in prompts if prompt.turns > 1), None)
+    if several is not None:
+        raise ProfileError(
+            f"{profile.name}: load.loop: open has no place for conversations, and prompt {several} of "
+            f"{profile.workload.prompts} has several turns: one can only be asked after the answer to the "
+            "one before; use loop: closed"
+        )
+
+
+def _to_be_taken(profile: "Profile", affordable: Sequence[_Asked]) -> list[Place]:
     """Returns the rows of a closed loop: those to warm up with, then those to measure."""
-    load, users = profile.load, profile.load.scaled_users
-    _refuse_above(affordable, profile, (load.requests or users) + (users if load.warmup else 0))
-    warm = _warm_rows(load, users, affordable)
-    measured = load.requests or affordable - warm
+    load, users, most = profile.load, profile.load.scaled_users, len(affordable)
+    begins = [number for number, (_, turn, _) in enumerate(affordable) if turn == 0]
+    one_each = [*begins, most][min(users, len(begins))]  # rows of a conversation for each user
+    needed = one_each + max(users - len(begins), 0)
+    _refuse_above(most, profile, (load.requests or needed) + (needed if load.warmup else 0))
+    warm = max(begin for begin in begins if begin <= _warm_rows(load, one_each, most))
+    measured = load.requests or most - warm
     return [*[Place("warmup", MAIN, None)] * warm, *[Place("measure", MAIN, None)] * measured]
 
 
-def _warm_rows(load: "Load", users: int, affordable: int) -> int:
-    """Returns how many rows the warm-up may take, at least one a user: its share of the time.
+def _warm_rows(load: "Load", fewest: int, affordable: int) -> int:
+    """Returns how many rows the warm-up may take, at least the fewest: its share of the time.
 
     Where a number of requests is measured, their time is unknown: as many rows as are measured.
     """
     if not load.warmup:
         return 0
-    if load.measure is None:
+    if load.measured_s is None:
         measured = load.requests or 0
-        return min(affordable - measured, max(users, measured))
-    return max(users, int(affordable * load.warmup / (load.warmup + load.measure)))
+        return min(affordable - measured, max(fewest, measured))
+    return max(fewest, int(affordable * load.warmup / (load.warmup + load.measured_s)))
 
 
 def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
@@ -114,9 +138,9 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         )
 
 
-def _row(profile: "Profile", trial: int, number: int, place: Place, asked: _Asked) -> Planned:
-    prompt, max_tokens = asked
-    request_id = f"t{trial}-{number:06d}"
+def _row(profile: "Profile", trial: int, place: Place, asked: _Asked, earlier: Sequence[Planned]) -> Planned:
+    prompt, turn, max_tokens = asked
+    request_id = f"t{trial}-{len(earlier) + 1:06d}"
     digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()
     return Planned(
         request_id=request_id,
@@ -124,8 +148,8 @@ def _row(profile: "Profile", trial: int, number: int, place: Place, asked: _Aske
         phase=place.phase,
         stage=place.stage,
         user=None,
-        conversation=request_id,
-        turn=0,
+        conversation=earlier[-1].conversation if turn else request_id,
+        turn=turn,
         due_offset_ns=place.due_offset_ns,
         prompt_id=prompt.id,
         prompt_class=prompt.prompt_class,

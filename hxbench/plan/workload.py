@@ -12,20 +12,28 @@ from hxbench.errors import InputError, ProfileError
 from hxbench.shipped import shipped
 
 MAX_LINE = 1 << 20  # characters; longer than any context a prompt could fill
-_KEYS = {"id": str, "prompt": str, "messages": list, "class": str, "max_tokens": int, "expected": str}
+_KEYS = {
+    "id": str, "prompt": str, "messages": list, "turns": list, "system": str, "class": str, "max_tokens": int,
+    "expected": str,
+}  # fmt: skip
 _CALLED = {str: "text", list: "a list", int: "a whole number"}
 _ROLES = ("system", "developer", "user", "assistant")
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One prompt; `expected` is a regular expression that an answer holds, whatever its case."""
+    """One prompt; `expected` is a regular expression that an answer holds, whatever its case.
+
+    A conversation of several `turns` has in `messages` all it comes to say: what the user asks in each, and
+    between two of them the answer that the file gives, never the server's.
+    """
 
     id: str
     messages: tuple[dict[str, str], ...]
     prompt_class: str
     max_tokens: int | None = None
     expected: str | None = None
+    turns: int = 1
 
 
 def load_prompts(name_or_path: str | Path) -> tuple[Prompt, ...]:
@@ -46,16 +54,20 @@ def load_prompts(name_or_path: str | Path) -> tuple[Prompt, ...]:
     return tuple(prompts.values())
 
 
-def request_messages(prompt: Prompt, salt: str | None) -> list[dict[str, str]]:
-    """Returns the messages to send; the salt stands in front of all text, so that no prefix is shared."""
-    first, *others = prompt.messages
+def request_messages(prompt: Prompt, salt: str | None, turn: int = 0) -> list[dict[str, str]]:
+    """Returns the messages to send: those of the turns before, counted from 0, and the new one.
+
+    The salt stands in front of all text, so that no prefix is shared but with the same conversation.
+    """
+    to_come = 2 * (prompt.turns - 1 - turn)  # an answer and a question for each later turn
+    first, *others = prompt.messages[: len(prompt.messages) - to_come]
     salted = first if salt is None else {**first, "content": f"[{salt}] {first['content']}"}
     return [dict(message) for message in (salted, *others)]
 
 
-def salt(seed: int, request_id: str) -> str:
-    """Returns the eight hexadecimal digits that mark one request of one seed."""
-    return hashlib.sha256(f"{seed} {request_id}".encode()).hexdigest()[:8]
+def salt(seed: int, conversation: str) -> str:
+    """Returns the eight hexadecimal digits that mark one conversation of one seed, in all its turns."""
+    return hashlib.sha256(f"{seed} {conversation}".encode()).hexdigest()[:8]
 
 
 def _file(name_or_path: str) -> tuple[Path, str]:
@@ -126,14 +138,19 @@ def _prompt(line: dict[str, Any], default_id: str, default_class: str, place: st
         prompt_class=line.get("class", default_class),
         max_tokens=line.get("max_tokens"),
         expected=line.get("expected"),
+        turns=len(line.get("turns", [None])),
     )
     _check(prompt, place)
     return prompt
 
 
 def _messages(line: dict[str, Any], place: str) -> tuple[dict[str, str], ...]:
-    if ("prompt" in line) == ("messages" in line):
-        raise ProfileError(f"{place}: expected either prompt or messages")
+    if sum(key in line for key in ("prompt", "messages", "turns")) != 1:
+        raise ProfileError(f"{place}: expected one of prompt, messages and turns")
+    if "turns" in line:
+        return _conversation(line, place)
+    if "system" in line:
+        raise ProfileError(f"{place}: system: has no place without turns")
     messages = line.get("messages", [{"role": "user", "content": line.get("prompt")}])
     if not messages:
         raise ProfileError(f"{place}: messages: is empty")
@@ -147,6 +164,30 @@ def _messages(line: dict[str, Any], place: str) -> tuple[dict[str, str], ...]:
     return tuple(messages)
 
 
+def _conversation(line: dict[str, Any], place: str) -> tuple[dict[str, str], ...]:
+    """Returns system text, questions and answers in their order, up to the last question."""
+    messages = [_said("system", line["system"], f"{place}: system")] if "system" in line else []
+    turns = line["turns"]
+    if not turns:
+        raise ProfileError(f"{place}: turns: is empty")
+    for number, turn in enumerate(turns):
+        at, is_last = f"{place}: turns.{number}", number == len(turns) - 1
+        if not isinstance(turn, dict) or not {"user"} <= turn.keys() <= {"user", "assistant"}:
+            raise ProfileError(f"{at}: expected an object of user and assistant")
+        messages.append(_said("user", turn["user"], f"{at}.user"))
+        if not is_last and "assistant" not in turn:
+            raise ProfileError(f"{at}.assistant: required before a further turn, missing")
+        if "assistant" in turn:
+            messages.append(_said("assistant", turn["assistant"], f"{at}.assistant"))
+    return tuple(messages[:-1] if "assistant" in turns[-1] else messages)
+
+
+def _said(role: str, text: Any, place: str) -> dict[str, str]:
+    if not isinstance(text, str) or not text.strip():
+        raise ProfileError(f"{place}: expected some text")
+    return {"role": role, "content": text}
+
+
 def _check(prompt: Prompt, place: str) -> None:
     for key, text in (("id", prompt.id), ("class", prompt.prompt_class)):
         if not text.isprintable() or not 0 < len(text) <= 128:
@@ -155,6 +196,8 @@ def _check(prompt: Prompt, place: str) -> None:
         raise ProfileError(
             f"{place}: max_tokens: expected a number from 1 to 1000000, got {prompt.max_tokens}"
         )
+    if prompt.turns > 1 and prompt.expected is not None:
+        raise ProfileError(f"{place}: expected: has no place in a conversation of several turns")
     try:
         re.compile(prompt.expected or "")
     except (re.error, RecursionError, OverflowError) as error:

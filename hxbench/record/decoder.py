@@ -80,9 +80,10 @@ class Tables:
         clock = sorted(row for _, decoder in self._readers.values() for row in decoder.clock_rows)
         tables.write(records / "clock.parquet", CLOCK, clock)
         phases = [
-            (trial, TARGET, "main", *phase)
+            (trial, TARGET, stage or "main", phase, *times)
             for trial, decoders in trials.items()
-            for phase in _merged(decoders)
+            for name, *times in _merged(decoders)
+            for phase, _, stage in [name.partition(" ")]
         ]
         tables.write(records / "phases.parquet", PHASES, phases)
         self._reads.close()

@@ -128,6 +128,11 @@ class Exchange:
         self._received = False
         self._reserved = False
 
+    @property
+    def refused(self) -> bool:
+        """Tells whether it failed or was answered with a status other than 200, of what can be told here."""
+        return self.failed or self._response.status != 200
+
     def prepare(self) -> None:
         """Opens a connection ahead of the due time, unless enough are open."""
         wire = self._wire

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from hxbench import units
@@ -26,10 +27,13 @@ class Row:
     prompt_id: str
     max_tokens: int
     seed: int
+    conversation: str
+    turn: int
+    think_ns: int  # of the user, once the answer is there
 
 
 Begin = Callable[[Row, Callable[[Exchange], None]], Exchange]
-Note = Callable[[str, bool], None]  # phase, whether it begins
+Note = Callable[[str, bool], None]  # phase, with its stage behind it where it has one; whether it begins
 
 
 class Shape(Protocol):
@@ -38,7 +42,12 @@ class Shape(Protocol):
 
 
 class Users:
-    """Closed loop: each of `users` takes the next row of the current phase when free and done thinking."""
+    """Closed loop: each of `users` takes the next row of the current phase when free and done thinking.
+
+    Who takes the first turn of a conversation asks the others as well, one after the other, until one is
+    refused or the phase is over; what is then left of it is asked by nobody. Only what a worker sees can end
+    a conversation (connection, time limit, HTTP status), not what an answer says.
+    """
 
     def __init__(
         self,
@@ -51,14 +60,13 @@ class Users:
         warmup_ns: int,
         measure_ns: int | None,
         ramp_up_ns: int = 0,
-        think_ns: int = 0,
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
         self._rows = {
             phase: deque(row for row in rows if row.phase == phase) for phase in ("warmup", "measure")
         }
+        self._turns_to_come = 0  # of the conversations that users are in
         self._warmup_ns, self._measure_ns, self._ramp_up_ns = warmup_ns, measure_ns, ramp_up_ns
-        self._think_ns = think_ns
         self._coming = users if ramp_up_ns else 0  # one after the other; the others are there at once
         self._parked = 0 if ramp_up_ns else users
         self._phase = ""
@@ -96,25 +104,43 @@ class Users:
         if self._phase != "drain":
             self._next()
 
-    def _next(self) -> None:
-        rows = self._rows.get(self._phase)
-        if not rows:
-            self._park()
-            return
-        exchange = self._begin(rows.popleft(), self._ended)
+    def _next(self, turns: deque[Row] | None = None) -> None:
+        """Lets a user ask the next of its `turns`, or else begin another conversation."""
+        if turns and turns[0].phase == self._phase:
+            self._turns_to_come -= 1
+        else:
+            self._turns_to_come -= len(turns or ())
+            turns = self._take()
+            if not turns:
+                self._park()
+                return
+            self._turns_to_come += len(turns) - 1
+        row = turns.popleft()
+        exchange = self._begin(row, partial(self._ended, row, turns))
         self._running.add(exchange)
         exchange.dispatch()
 
+    def _take(self) -> deque[Row]:
+        """Returns the turns of the next conversation of this phase; none when all are taken."""
+        rows = self._rows.get(self._phase)
+        turns: deque[Row] = deque()
+        while rows and (not turns or rows[0].conversation == turns[0].conversation):
+            turns.append(rows.popleft())
+        return turns
+
     def _park(self) -> None:
         self._parked += 1
-        if self._phase == "measure":
+        if self._phase == "measure" and not self._turns_to_come:
             self._drain()
         self._finish_when_idle()
 
-    def _ended(self, exchange: Exchange) -> None:
+    def _ended(self, row: Row, turns: deque[Row], exchange: Exchange) -> None:
         self._running.discard(exchange)
-        pause = max(self._think_ns, FAILURE_PAUSE_NS) if exchange.failed else self._think_ns
-        self._loop.at(time.monotonic_ns() + pause, self._next)
+        if exchange.refused:
+            self._turns_to_come -= len(turns)
+            turns.clear()
+        pause = max(row.think_ns, FAILURE_PAUSE_NS) if exchange.failed else row.think_ns
+        self._loop.at(time.monotonic_ns() + pause, partial(self._next, turns))
 
     def _drain(self) -> None:
         if self._phase == "drain":
@@ -137,7 +163,8 @@ class Arrivals:
 
     With `places` at most so many are in flight, and those due meanwhile wait for one in their order: the
     due times stay as they are. Who waits longer than `patience_ns` fails without having been sent, so that
-    a server that stands still does not hold up the end of the load.
+    a server that stands still does not hold up the end of the load. `stages` say when within the measured
+    phase which of them begins, in ns.
     """
 
     def __init__(
@@ -151,10 +178,11 @@ class Arrivals:
         measure_ns: int,
         places: int | None = None,
         patience_ns: int = 0,
+        stages: Sequence[tuple[str, int]] = (),
     ) -> None:
         self._loop, self._begin, self._note, self._finished = loop, begin, note, finished
         self._rows = deque(rows)
-        self._warmup_ns, self._measure_ns = warmup_ns, measure_ns
+        self._warmup_ns, self._measure_ns, self._stages = warmup_ns, measure_ns, stages
         self._capped, self._patience_ns = places is not None, patience_ns
         self._places = sys.maxsize if places is None else places
         self._full = False  # the next row waits for a place, not for its time
@@ -168,7 +196,8 @@ class Arrivals:
         measure_at = start_ns + self._warmup_ns
         if self._warmup_ns:
             self._loop.at(start_ns, lambda: self._enter("warmup"))
-        self._loop.at(measure_at, lambda: self._enter("measure"))
+        for stage, offset_ns in self._stages or [("", 0)]:
+            self._loop.at(measure_at + offset_ns, partial(self._enter, f"measure {stage}".rstrip()))
         self._loop.at(measure_at + self._measure_ns, lambda: self._enter("drain"))
         self._await_next()
 

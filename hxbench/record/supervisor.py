@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
@@ -149,17 +150,21 @@ def worker_plan(
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
         "users": _dealt(load.scaled_users, worker, workers) if load.loop == "closed" else None,
-        "ramp_up_ns": round((load.ramp_up or 0) * 1e9),
-        "think_ns": round((load.think_time or 0) * 1e9),
+        "ramp_up_ns": round(load.ramp_up_s * 1e9),
         "max_in_flight": load.max_in_flight,
         "priority": profile.instrument.priority,
         "connections_kept": max(1, IDLE_CONNECTIONS // workers),
         "warmup_ns": round(load.warmup * 1e9),
         "measure_ns": _measure_ns(profile, planned),
+        "stages": _stages(profile),
         "rows": [
-            (first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens, row.seed)
-            for i, row in enumerate(planned)
-            if _dealer(profile, i, row) == worker
+            (
+                first + i, row.request_id, row.phase, row.due_offset_ns, row.prompt_id, row.max_tokens,
+                row.seed, row.conversation, row.turn,
+                round(load.thinking_s(profile.workload.seed, row.request_id) * 1e9),
+            )
+            for i, (row, dealer) in enumerate(zip(planned, _dealers(profile, planned), strict=True))
+            if dealer == worker
         ],
     }  # fmt: skip
 
@@ -169,16 +174,17 @@ def _dealt(number: int, worker: int, workers: int) -> int:
     return len(range(worker, number, workers))
 
 
-def _dealer(profile: Profile, index: int, row: Planned) -> int:
-    """Returns which worker has a row. Arrivals are dealt one after the other, and keep their times.
+def _dealers(profile: Profile, planned: Sequence[Planned]) -> list[int]:
+    """Returns which worker has each row. Arrivals are dealt one after the other, and keep their times.
 
-    In a closed loop users are dealt so, and rows go to the users in turn, so that a worker has as large a
-    share of the rows as of the users. Where users come one by one, one comes to each worker at a time.
+    In a closed loop users are dealt so, and conversations go to the users in turn, so that a worker has as
+    large a share of them as of the users. Where users come one by one, one comes to each worker at a time.
     """
     workers, load = profile.instrument.workers, profile.load
-    if load.loop == "open":
-        return index % workers
-    return (index % load.scaled_users if row.user is None else row.user) % workers
+    conversations: dict[str, int] = {}
+    numbers = [conversations.setdefault(row.conversation, len(conversations)) for row in planned]
+    users = load.scaled_users if load.loop == "closed" else workers
+    return [number % users % workers for number in numbers]
 
 
 def _limits_ns(profile: Profile) -> dict[str, int]:
@@ -198,6 +204,14 @@ def _measure_ns(profile: Profile, planned: Sequence[Planned]) -> int | None:
     if profile.load.loop == "closed":
         return None
     return max(row.due_offset_ns or 0 for row in planned) - round(profile.load.warmup * 1e9)
+
+
+def _stages(profile: Profile) -> list[tuple[str, int]]:
+    """The stages that have a name, with when each begins within the measured window."""
+    slopes = profile.load.slopes
+    begins = accumulate((seconds or 0.0 for *_, seconds in slopes[:-1]), initial=0.0)
+    named = zip(slopes, begins, strict=False)  # without slopes there is a begin all the same
+    return [(name, round(begin * 1e9)) for (name, *_), begin in named if name is not None]
 
 
 class Trial:

@@ -50,7 +50,7 @@ class Worker:
             mask=redaction.masking([*headers.values(), *([key] if key else [])]),
         )
         self._prompts = {prompt.id: prompt for prompt in workload.load_prompts(plan["prompts"])}
-        self._bodies: dict[str, Make] = {}  # of the prompts used so far
+        self._bodies: dict[tuple[str, int], Make] = {}  # of the prompts and turns used so far
         self._salted, self._seed = plan["salt"], plan["seed"]
         accept = content_type(stream=plan["stream"])
         self._head = http.head(
@@ -67,8 +67,9 @@ class Worker:
         plan = self._plan
         warmup, measure = plan["warmup_ns"], plan["measure_ns"]
         if plan["users"] is None:
-            return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], plan["limits"]["total"])
-        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"], plan["think_ns"])
+            patience, stages = plan["limits"]["total"], plan["stages"]
+            return shapes.Arrivals(*common, warmup, measure, plan["max_in_flight"], patience, stages)
+        return shapes.Users(*common, plan["users"], warmup, measure, plan["ramp_up_ns"])
 
     def run(self) -> None:
         """Puts on the load that stdin asks for, to its end."""
@@ -104,17 +105,17 @@ class Worker:
         self._running = False
 
     def _begin(self, row: shapes.Row, done: Any) -> exchange.Exchange:
-        make = self._bodies.get(row.prompt_id) or self._prepare(row.prompt_id)
-        salt = workload.salt(self._seed, row.request_id) if self._salted else ""
+        make = self._bodies.get((row.prompt_id, row.turn)) or self._prepare(row.prompt_id, row.turn)
+        salt = workload.salt(self._seed, row.conversation) if self._salted else ""
         request = http.request(self._head, row.request_id, make(salt, row.max_tokens, row.seed))
         return exchange.Exchange(self._wire, row.number, request, done)
 
-    def _prepare(self, prompt_id: str) -> Make:
+    def _prepare(self, prompt_id: str, turn: int) -> Make:
         prompt, plan, body = self._prompts[prompt_id], self._plan, self._dialect.body
 
         def make(salt: str, max_tokens: int, seed: int) -> bytes:
             return body(
-                workload.request_messages(prompt, salt if self._salted else None),
+                workload.request_messages(prompt, salt if self._salted else None, turn),
                 model=plan["model"],
                 max_tokens=max_tokens,
                 temperature=plan["temperature"],
@@ -123,8 +124,8 @@ class Worker:
                 stream=plan["stream"],
             )
 
-        self._bodies[prompt_id] = prepared(make)
-        return self._bodies[prompt_id]
+        self._bodies[prompt_id, turn] = prepared(make)
+        return self._bodies[prompt_id, turn]
 
     def _note_phase(self, phase: str, begins: bool) -> None:
         self._journal.add(Kind.PHASE, int(begins), time.monotonic_ns(), phase.encode())

@@ -12,6 +12,7 @@ from hxbench import units
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
 from hxbench.judge.metrics import over_time, resources, windows
+from hxbench.judge.stages import by_stage
 from hxbench.plan.objectives import Objective
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
@@ -21,6 +22,7 @@ from hxbench.render.status import looks
 
 _LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
+LISTED_STAGES = 20  # of a rate series there may be many
 _KEPT = ["request_id", "trial", "outcome"]
 # of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
 _STYLE = (
@@ -80,6 +82,10 @@ class Frames:
     def requests(self) -> pd.DataFrame:
         """Returns one row a planned request, with all its times in seconds."""
         return self._measured.requests
+
+    def stages(self) -> pd.DataFrame:
+        """Returns one row a stage: rates asked for, due and sent, errors, ttft and send lag in seconds."""
+        return pd.DataFrame(by_stage(self._measured))
 
     def profile(self) -> Table:
         """Returns the resolved profile, one row a setting."""
@@ -218,11 +224,33 @@ def card_text(certificate: Mapping[str, Any]) -> str:
     look = looks(certificate["status"])
     head = f"{look.symbol} {look.word}  {certificate['target']['model']}, level {certificate['level']}"
     rows = verdict_table(certificate).drop(columns=["Why", "n"]).values.tolist()
-    lines = [head, str(certificate["status_reason"]), *_aligned(rows), f"run {certificate['run']}"]
-    return "\n".join(lines)
+    stages = certificate["summary"].get("stages", [])
+    lines = [head, str(certificate["status_reason"]), *aligned(rows), *aligned(stage_rows(stages))]
+    return "\n".join([*lines, f"run {certificate['run']}"])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Returns the table of stages as ready text, its head first, of many the first; nothing of none."""
+    rates, times = ("requested", "due", "achieved"), ("ttft_p50", "ttft_p95", "send_lag_p99")
+    head = ["Stage", "Time", "Requests", "Asked for", "Due", "Sent", "Errors", "ttft p50", "p95", "Lag p99"]
+    rows = [
+        [
+            each["stage"],
+            units.duration(each["seconds"]),
+            units.count(each["requests"]),
+            *(units.rate(each[f"{name}_per_s"], "req/s") for name in rates),
+            units.share(each["error_rate"]),
+            *(units.duration(each[name]) for name in times),
+        ]
+        for each in stages[:LISTED_STAGES]
+    ]
+    more = len(stages) - len(rows)
+    rest = [[f"and {more} more in run.frames.stages()", *[""] * (len(head) - 1)]] if more else []
+    return [head, *rows, *rest] if rows else []
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns rows of text as lines, in columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     return [f"  {line}".rstrip() for line in padded]

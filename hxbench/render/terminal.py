@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from hxbench import units
+from hxbench.render.run_view import aligned, stage_rows
 
 _COLUMNS = ("mean", "p50", "p95", "p99", "max")
 _LATENCIES = ("ttft", "ttft_dispatch", "connect", "itl", "tpot", "e2e")
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
-    """Returns the latencies with their quantiles, then rates, errors and tokens."""
+    """Returns the latencies with their quantiles, then rates, errors and tokens, then the stages."""
     lines = [f"{'':<14}" + "".join(f"{name:>11}" for name in ("n", *_COLUMNS))]
     for metric in _LATENCIES:
         values = summary[metric]
@@ -25,4 +26,5 @@ def summary_text(summary: Mapping[str, Any]) -> str:
         f"{units.count(counts['attempted'] - counts['ok']):>9} of {units.count(counts['attempted'])}",
     ]
     lines += [f"  {phase:<12}{units.count(n):>11}" for phase, n in counts["by_error_phase"].items()]
+    lines += ["", *aligned(stage_rows(summary["stages"]))] if summary["stages"] else []
     return "\n".join(lines)

@@ -32,6 +32,11 @@ def nearest_rank(in_order: NDArray[np.float64], level: float) -> float | None:
     return float(in_order[max(rank, 1) - 1])
 
 
+def finite(value: float | None) -> float | None:
+    """Returns the value, None in place of NaN and infinity."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def order_statistic_ranks(
     n: int, level: float, *, alpha_low: float, alpha_high: float, n_eff: float | None = None
 ) -> Ranks:
