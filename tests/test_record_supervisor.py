@@ -130,7 +130,8 @@ def test_a_child_that_is_killed_ends_the_trial_with_its_name(
         for process in run.processes(module):
             process.kill()
 
-    run = Run(run_dir, profile(server.url, **{"load.requests": None, "load.measure": "30 s"}), server.url)
+    load = {"load.requests": None, "load.measure": "30 s", "limits.requests": 5000}
+    run = Run(run_dir, profile(server.url, **load), server.url)
     with pytest.raises(IncompleteError) as caught:
         run.record(kill)
     assert f"{module}: ended early (status -9); see log.txt" == str(caught.value)
