@@ -63,8 +63,8 @@ def test_what_a_trial_shows_grows_by_how_uncertain_it_is() -> None:
     # 1 1 0 0: covariances 0.25, 0.0625, -0.125, -0.0625; one pair, three lags of four values, VIF 1.5
     excess = 2 * (0.25 + 0.0625) / 0.25 - 1 - 1
     one, three = [np.array([1.0, 1.0, 0.0, 0.0])], [np.array([1.0, 1.0, 0.0, 0.0])] * 3
-    assert 1 + excess * (1 + 3 / 4 + np.sqrt(2 * 3 / 4)) == pytest.approx(variance_inflation(one))
-    assert 1 + excess * (1 + 3 / 4 + np.sqrt(2 * 3 / 12)) == pytest.approx(variance_inflation(three))
+    assert 1 + excess * (1 + 3 / 4 + 2 * np.sqrt(2 * 3 / 4)) == pytest.approx(variance_inflation(one))
+    assert 1 + excess * (1 + 3 / 4 + 2 * np.sqrt(2 * 3 / 12)) == pytest.approx(variance_inflation(three))
 
 
 @pytest.mark.parametrize("series", [[], [np.empty(0)], [np.ones(50)], [np.array([1.0])], [np.zeros(1)] * 5])
