@@ -30,7 +30,7 @@ def quantile_gate(values: np.ndarray[tuple[int], np.dtype[np.float64]], statisti
 
 def error_gate(bad: int, n: int) -> str:
     objective = Objective("error_rate", "share", "<", 0.01, "share")
-    return ShareEvidence(objective, bad, n, "failed", "").decide(ALPHA_FAIL).verdict
+    return ShareEvidence(objective, bad, n, float(n), "failed", "").decide(ALPHA_FAIL).verdict
 
 
 @pytest.mark.parametrize(("statistic", "level"), [("p50", 0.5), ("p95", 0.95), ("p99", 0.99)])

@@ -1,5 +1,6 @@
 """Each gate on both sides of its limit, on nothing, and on too little."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 from records_by_hand import SECOND, changed, records
 
 from hxbench.judge import gates
-from hxbench.judge.collect import unseen_because
+from hxbench.judge.collect import share_evidence, unseen_because
 from hxbench.judge.gates import Gate
+from hxbench.judge.inference import ShareEvidence
 from hxbench.judge.measured import Measured
 from hxbench.judge.resources import Coverage
 from hxbench.judge.samples import sample
+from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
 from hxbench.stats.proportions import clopper_pearson
@@ -29,8 +32,15 @@ def with_ttft(objective: object, values: Sequence[float] | np.ndarray[Any, Any],
     return judged(records(requests=len(values), ttft_s=values, profile=profile, **more))
 
 
-def missed(count: int, of: int, *, value: float = 0.6, limit: float = 0.5) -> np.ndarray[Any, Any]:
-    return np.array([value] * count + [limit / 2] * (of - count))
+def spread(count: int, of: int) -> list[int]:
+    """Returns positions evenly apart, as if each request had its own luck."""
+    return [int((each + 0.5) * of / count) for each in range(count)]
+
+
+def missed(count: int, of: int) -> np.ndarray[Any, Any]:
+    values = np.full(of, 0.25)
+    values[spread(count, of)] = 0.6
+    return values
 
 
 def test_a_quantile_passes_up_to_the_last_miss_its_bound_allows() -> None:
@@ -67,14 +77,14 @@ def test_a_value_at_the_limit_misses_only_a_strict_one(comparator: str, verdict:
 
 
 def test_failures_are_beyond_any_limit() -> None:
-    gate = with_ttft({"p95": "1 h"}, np.full(100, 0.1), failed=range(20))
+    gate = with_ttft({"p95": "1 h"}, np.full(100, 0.1), failed=spread(20, 100))
     assert ("FAIL", None) == (gate.decision.verdict, gate.evidence.estimate)
     assert gate.decision.finding.startswith("20 of 100 requests missed the limit; ")
 
 
 def test_a_good_request_without_its_first_token_is_a_failure() -> None:
     run = records(requests=100, warmup=0, profile={"objectives": {"ttft": {"p95": "10 s"}}})
-    holes = run.requests["first_token_ns"].mask(np.arange(100) < 30)
+    holes = run.requests["first_token_ns"].mask(np.isin(np.arange(100), spread(30, 100)))
     assert judged(changed(run, "requests", first_token_ns=holes)).decision.verdict == "FAIL"
 
 
@@ -121,7 +131,7 @@ def test_no_data_never_passes(metric: str, limit: object) -> None:
 
 @pytest.mark.parametrize(("metric", "limit"), [*EVERY_OBJECTIVE, ("memory", "1 TB"), ("cpu", {"max": "100"})])
 def test_an_easy_limit_is_passed_by_good_data(metric: str, limit: object) -> None:
-    run = records(requests=100, profile={"objectives": {metric: limit}})
+    run = records(requests=200, profile={"objectives": {metric: limit}})
     assert judged(run).decision.verdict == "PASS"
 
 
@@ -146,24 +156,32 @@ def test_answers_without_a_tpot_are_left_out_of_its_gate() -> None:
 
 
 def test_the_gaps_of_one_request_count_as_one_observation() -> None:
-    run = records(requests=60, tokens=101, profile={"objectives": {"itl": {"p95": "20 ms"}}})
+    run = records(requests=60, tokens=101, gap_s=0.01, profile={"objectives": {"itl": {"p95": "20 ms"}}})
     gate = judged(run)
     assert (6000, 60.0) == (gate.evidence.n, pytest.approx(gate.evidence.n_eff))
     assert ("INCONCLUSIVE", 72) == (gate.decision.verdict, gate.decision.needed_n)
 
 
 def test_itl_fails_when_too_many_requests_are_slow() -> None:
-    gaps = np.where(np.arange(200) < 60, 0.03, 0.01)
+    gaps = np.where(np.isin(np.arange(200), spread(60, 200)), 0.03, 0.01)
     run = records(requests=200, gap_s=gaps, profile={"objectives": {"itl": {"p95": "20 ms"}}})
     assert judged(run).decision.verdict == "FAIL"
     slack = records(requests=200, gap_s=gaps, profile={"objectives": {"itl": {"p95": "40 ms"}}})
     assert judged(slack).decision.verdict == "PASS"
 
 
+def test_gaps_of_requests_that_depend_on_each_other_are_worth_fewer_requests() -> None:
+    alternating = np.repeat(np.tile([0.01, 0.03], 10), 10)  # ten slow requests after ten fast ones
+    values = sample(Measured(records(requests=200, gap_s=alternating)), "itl")
+    found = values.worth(0.5)
+    assert (200.0, "20 batches") == (pytest.approx(found.n), found.source)
+    assert 19.0 == pytest.approx(found.n_eff)  # 20 batches, each of one kind
+
+
 def test_a_failed_request_stands_for_as_many_infinite_gaps_as_a_good_one_has() -> None:
-    values = sample(Measured(records(requests=10, tokens=5, failed=[0, 1])), "itl")
+    values = sample(Measured(records(requests=10, tokens=5, gap_s=0.01, failed=[2, 7])), "itl")
     assert (40, 8) == (values.values.size, int(np.isinf(values.values).sum()))
-    assert 10 == pytest.approx(values.n_eff)
+    assert 10 == pytest.approx(values.worth(0.95).n)
 
 
 def test_gaps_fail_when_every_request_did() -> None:
@@ -174,7 +192,70 @@ def test_gaps_fail_when_every_request_did() -> None:
 def test_requests_of_unequal_length_are_worth_fewer() -> None:
     run = records(requests=2, tokens=5, warmup=0)
     short = replace(run, reads=run.reads.drop(index=[3, 4]))
-    assert sample(Measured(short), "itl").n_eff == pytest.approx((2 + 4) ** 2 / (4 + 16))
+    assert sample(Measured(short), "itl").worth(0.95).n == pytest.approx((2 + 4) ** 2 / (4 + 16))
+
+
+def in_bursts(count: int, of: int, length: int) -> np.ndarray[Any, Any]:
+    """Values of which `count` miss the limit, `length` of them one after another."""
+    values = np.full(of, 0.25)
+    for start in spread(count // length, of):
+        values[start : start + length] = 0.6
+    return values
+
+
+def test_misses_in_bursts_decide_less_than_as_many_apart() -> None:
+    apart, together = (
+        with_ttft({"p90": "500 ms"}, missed(20, 400)),
+        with_ttft({"p90": "500 ms"}, in_bursts(20, 400, 10)),
+    )
+    assert ("PASS", "INCONCLUSIVE") == (apart.decision.verdict, together.decision.verdict)
+    assert 400.0 == apart.evidence.n_eff
+    assert together.evidence.n_eff < 400 / 8
+
+
+def test_what_more_requests_would_decide_grows_with_the_dependence() -> None:
+    apart, together = (
+        with_ttft({"p95": "500 ms"}, missed(4, 200)),
+        with_ttft({"p95": "500 ms"}, in_bursts(4, 200, 2)),
+    )
+    assert apart.decision.needed_n is not None
+    inflated = apart.decision.needed_n * 200 / together.evidence.n_eff
+    assert together.decision.needed_n == math.ceil(inflated - 1e-9)
+    assert together.evidence.n_eff < 200
+
+
+def test_misses_in_bursts_fail_a_share_less_surely() -> None:
+    def failed(positions: Sequence[int]) -> Gate:
+        return judged(records(requests=400, failed=positions, profile={"objectives": {"error_rate": "5 %"}}))
+
+    apart, together = failed(spread(40, 400)), failed(range(100, 140))
+    assert ("FAIL", 400.0) == (apart.decision.verdict, apart.evidence.n_eff)
+    assert "INCONCLUSIVE" == together.decision.verdict
+    assert together.evidence.n_eff < 20
+    assert "VIF" in together.evidence.method
+    assert "(failed)" in together.evidence.method or "(20 batches)" in together.evidence.method
+
+
+def test_a_failure_beyond_every_quantile_still_shows_its_bursts() -> None:
+    failing = [each for start in range(0, 200, 20) for each in range(start, start + 12)]
+    gate = with_ttft({"p50": "1 h"}, np.full(200, 0.1), failed=failing)
+    assert gate.evidence.n_eff < 200 / 5
+
+
+def test_trials_that_disagree_are_worth_fewer_requests() -> None:
+    bad = np.arange(100) % 10 == 0
+    same = share_of_bad([bad] * 5)
+    other = share_of_bad([bad] * 4 + [np.arange(100) % 2 == 0])
+    assert 500.0 == same.n_eff
+    assert other.n_eff < 500 / 10
+    assert "design effect of trials 0" in same.method
+    assert "design effect of trials 21.7" in other.method  # 100 * var([0.1] * 4 + [0.5]) / (0.18 * 0.82)
+
+
+def share_of_bad(trials: Sequence[np.ndarray[Any, Any]]) -> ShareEvidence:
+    numbers = np.repeat(np.arange(len(trials)), [each.size for each in trials])
+    objective = Objective("error_rate", "share", "<", 0.2, "share")
+    return share_evidence(objective, np.concatenate(trials), numbers, "failed")
 
 
 def test_a_mean_passes_when_its_whole_interval_does() -> None:
@@ -232,7 +313,7 @@ def test_with_several_trials_a_mean_is_taken_over_them() -> None:
 
 def test_one_trial_says_that_it_is_one() -> None:
     assert with_ttft({"p50": "1 s"}, np.full(9, 0.1)).evidence.method.endswith(
-        "n_eff = N; repeatability not assessed (one trial)"
+        "over the limit; n_eff 9 of 9 requests, VIF 1; repeatability not assessed (one trial)"
     )
 
 
@@ -251,7 +332,9 @@ def test_the_largest_value_is_infinite_when_a_request_failed() -> None:
 
 
 def errors(count: int, of: int, limit: str) -> Gate:
-    return judged(records(requests=of, failed=range(count), profile={"objectives": {"error_rate": limit}}))
+    return judged(
+        records(requests=of, failed=spread(count, of), profile={"objectives": {"error_rate": limit}})
+    )
 
 
 def test_an_error_rate_passes_fails_or_waits() -> None:

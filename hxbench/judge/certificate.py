@@ -288,7 +288,8 @@ def _notes(records: Records) -> list[str]:
     if not profile.workload.stream:
         notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
     notes.append(
-        "Requests are taken as independent of each other; where they queue, intervals are too narrow."
+        "Intervals allow for dependence between requests as far as the run shows it (n_eff); they do not for "
+        "a slow state that it met a few times at most."
     )
     if (records.schedule["turn"] > 0).any():
         notes.append("So are the turns of a conversation; where they are alike, intervals are too narrow.")

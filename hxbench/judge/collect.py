@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from hxbench import units
 from hxbench.judge import resources
-from hxbench.judge.evidence import Evidence, Missing, ObservedEvidence, all_hold
+from hxbench.judge.evidence import ALPHA_PASS, QUANTILES, Evidence, Missing, ObservedEvidence, all_hold
 from hxbench.judge.inference import MeanEvidence, QuantileEvidence, ShareEvidence
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
-from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, own_values, sample
+from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, by_trial, own_values, sample, trials_of
 from hxbench.plan.objectives import LATENCIES, Objective
+from hxbench.stats.dependence import Worth, worth
 from hxbench.stats.means import BATCHES, batch_means, mean_of
 
 Values = NDArray[np.float64]
@@ -22,9 +23,6 @@ FEWEST_FOR_A_MEAN = 2 * BATCHES
 LEAST_COVERAGE = 0.95  # share of the window that samples must vouch for
 LONGEST_GAP_S = 1.0
 
-# What is counted, and what it is worth: the gaps of one request may all be alike.
-_REQUESTS = ("requests", "n_eff = N")
-_GAPS = ("gaps", "n_eff = requests")
 _NO_REQUESTS = "no request was attempted; a run that measures some would decide it"
 _ONE_TRIAL = "repeatability not assessed (one trial)"
 
@@ -48,21 +46,36 @@ def _latency(measured: Measured, objective: Objective) -> Evidence:
         return _mean_latency(measured, objective, values)
     if objective.statistic == "max":
         return ObservedEvidence(objective, float(values.in_order[-1]), int(values.values.size))
-    noun, worth = _GAPS if objective.metric == "itl" else _REQUESTS
-    method = _method(measured, f"Clopper-Pearson on the share of {noun} over the limit, {worth}")
-    return QuantileEvidence(objective, values.in_order, values.n_eff, values.requests, noun, method)
+    return quantile_evidence(objective, values, _repeatability(measured))
+
+
+def quantile_evidence(objective: Objective, values: Sample, *notes: str) -> QuantileEvidence:
+    """Returns what the values say about one of their quantiles."""
+    noun = "gaps" if objective.metric == "itl" else "requests"
+    found = values.worth(QUANTILES[objective.statistic])
+    method = _joined(f"Clopper-Pearson on the share of {noun} over the limit", _worth_said(found), *notes)
+    return QuantileEvidence(objective, values.in_order, found.n_eff, values.requests, noun, method)
+
+
+def _worth_said(found: Worth) -> str:
+    """Returns the effective sample size, in requests, and what made it so."""
+    parts = [f"n_eff {units.number(found.n_eff)} of {units.number(found.n)} requests"]
+    parts.append(f"VIF {units.number(found.inflation)}" + (f" ({found.source})" if found.source else ""))
+    if found.design_effect is not None:
+        parts.append(f"design effect of trials {units.number(found.design_effect)}")
+    return ", ".join(parts)
 
 
 def _mean_latency(measured: Measured, objective: Objective, values: Sample) -> Evidence:
     """A mean over trials; with one trial over batches of it, which says nothing about repeatability."""
     capped = values.capped(measured.records.profile.limits.total)
-    by_trial = [capped[values.trials == trial] for trial in np.unique(values.trials)]
-    one, n = len(by_trial) == 1, int(capped.size)
-    mean = mean_of(batch_means(by_trial[0]) if one else np.array([each.mean() for each in by_trial]))
+    trials = by_trial(capped, values.trials)
+    one, n = len(trials) == 1, int(capped.size)
+    mean = mean_of(batch_means(trials[0]) if one else np.array([each.mean() for each in trials]))
     if mean is None:
         why = f"{units.count(n)} values are too few for a mean: {FEWEST_FOR_A_MEAN} are needed"
         return Missing(why, n, None if objective.metric == "itl" else FEWEST_FOR_A_MEAN)
-    method = _method(measured, _t_over(len(by_trial)), "failures count as the total time limit")
+    method = _joined(_t_over(len(trials)), "failures count as the total time limit", _repeatability(measured))
     return MeanEvidence(objective, mean, n, values.requests, method)
 
 
@@ -71,28 +84,35 @@ def _t_over(trials: int) -> str:
     return f"t-interval over {over}"
 
 
-def _method(measured: Measured, what: str, note: str = "") -> str:
-    repeated = "" if measured.records.profile.load.trials > 1 else _ONE_TRIAL
-    return "; ".join(part for part in (what, note, repeated) if part)
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
+
+
+def _repeatability(measured: Measured) -> str:
+    return "" if measured.records.profile.load.trials > 1 else _ONE_TRIAL
 
 
 def _error_rate(measured: Measured, objective: Objective) -> Evidence:
-    attempted = measured.attempted
-    if not len(attempted):
-        return Missing(_NO_REQUESTS)
-    bad = int((~attempted["ok"]).sum())
-    return ShareEvidence(
-        objective, bad, len(attempted), "failed", _method(measured, "Clopper-Pearson, n_eff = N")
-    )
+    return _share(measured, objective, ~measured.attempted["ok"].to_numpy(dtype="bool"), "failed")
 
 
 def _goodput(measured: Measured, objective: Objective) -> Evidence:
-    attempted = measured.attempted
-    if not len(attempted):
+    return _share(measured, objective, ~good_requests(measured), "failed or missed an objective")
+
+
+def _share(measured: Measured, objective: Objective, bad: NDArray[np.bool_], noun: str) -> Evidence:
+    if not bad.size:
         return Missing(_NO_REQUESTS)
-    bad = len(attempted) - int(good_requests(measured).sum())
-    method = _method(measured, "Clopper-Pearson, n_eff = N")
-    return ShareEvidence(objective, bad, len(attempted), "failed or missed an objective", method)
+    return share_evidence(objective, bad, trials_of(measured.attempted), noun, _repeatability(measured))
+
+
+def share_evidence(
+    objective: Objective, bad: NDArray[np.bool_], trials: NDArray[np.int64], noun: str, *notes: str
+) -> ShareEvidence:
+    """Returns what the requests, bad or not in time order, say about their share."""
+    found = worth({noun: by_trial(bad.astype(np.float64), trials)}, bad.size, alpha=ALPHA_PASS)
+    method = _joined("Clopper-Pearson", _worth_said(found), *notes)
+    return ShareEvidence(objective, int(bad.sum()), bad.size, found.n_eff, noun, method)
 
 
 def good_requests(measured: Measured) -> NDArray[np.bool_]:
@@ -125,7 +145,7 @@ def _mean_in_time(measured: Measured, objective: Objective, slices: Sequence[Val
     if mean is None or not len(measured.attempted):
         return Missing(_NO_REQUESTS)
     n = len(measured.attempted)
-    return MeanEvidence(objective, mean, n, n, _method(measured, _t_over(len(slices))))
+    return MeanEvidence(objective, mean, n, n, _joined(_t_over(len(slices)), _repeatability(measured)))
 
 
 def _memory(measured: Measured, objective: Objective) -> Evidence:

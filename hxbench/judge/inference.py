@@ -99,12 +99,8 @@ class QuantileEvidence:
             interval=quantile_interval(
                 self.in_order, self.quantile, alpha_low=level, alpha_high=ALPHA_PASS, n_eff=self.n_eff
             ),
-            needed_n=lambda: self._needed_n(level),
+            needed_n=lambda: _needed(self.over / self.n, self.allowed, level, self.requests / self.n_eff),
         )
-
-    def _needed_n(self, level: float) -> int | None:
-        worth = deciding_n(self.over / self.n, self.allowed, alpha_pass=ALPHA_PASS, alpha_fail=level)
-        return None if worth is None else math.ceil(worth * self.requests / self.n_eff)
 
 
 @dataclass(frozen=True)
@@ -114,14 +110,10 @@ class ShareEvidence:
     objective: Objective
     bad: int
     n: int
+    n_eff: float
     noun: str
     method: str
     interval_kind: str = "Clopper-Pearson"
-
-    @property
-    def n_eff(self) -> float:
-        """Returns n: dependence between requests is not assessed."""
-        return float(self.n)
 
     @property
     def allowed(self) -> float:
@@ -136,11 +128,15 @@ class ShareEvidence:
     @property
     def p_fail(self) -> float:
         """Returns how likely this many bad requests are at the allowed share."""
-        return p_value_above(self.bad, self.n, self.allowed)
+        return p_value_above(self._bad_eff, self.n_eff, self.allowed)
+
+    @property
+    def _bad_eff(self) -> float:
+        return self.bad / self.n * self.n_eff
 
     def decide(self, level: float, /) -> Decision:
         """Returns PASS when the bad share is surely within what is allowed, FAIL when surely beyond."""
-        bad = clopper_pearson(self.bad, self.n, alpha_low=level, alpha_high=ALPHA_PASS)
+        bad = clopper_pearson(self._bad_eff, self.n_eff, alpha_low=level, alpha_high=ALPHA_PASS)
         seen = f"{units.count(self.bad)} of {units.count(self.n)} requests {self.noun}"
         return _tested(
             level,
@@ -148,10 +144,14 @@ class ShareEvidence:
             p_fail=self.p_fail,
             finding=f"{seen}; {_between(bad)}, {units.share(self.allowed)} are allowed",
             interval=Interval(1 - bad.high, 1 - bad.low) if from_below(self.objective) else bad,
-            needed_n=lambda: deciding_n(
-                self.bad / self.n, self.allowed, alpha_pass=ALPHA_PASS, alpha_fail=level
-            ),
+            needed_n=lambda: _needed(self.bad / self.n, self.allowed, level, self.n / self.n_eff),
         )
+
+
+def _needed(share: float, allowed: float, level: float, inflation: float) -> int | None:
+    """Returns how many requests decide if share and dependence stay as they are; None when none do."""
+    independent = deciding_n(share, allowed, alpha_pass=ALPHA_PASS, alpha_fail=level)
+    return None if independent is None else math.ceil(independent * inflation)
 
 
 def _between(share: Interval) -> str:

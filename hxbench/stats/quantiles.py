@@ -28,8 +28,12 @@ def nearest_rank(in_order: NDArray[np.float64], level: float) -> float | None:
     """
     if in_order.size == 0:
         return None
-    rank = math.ceil(in_order.size * level - ROUNDING)
-    return float(in_order[max(rank, 1) - 1])
+    return float(in_order[rank(in_order.size, level) - 1])
+
+
+def rank(n: int, level: float) -> int:
+    """Returns the nearest rank of a quantile, from 1."""
+    return max(math.ceil(n * level - ROUNDING), 1)
 
 
 def finite(value: float | None) -> float | None:

@@ -1,0 +1,146 @@
+"""Variance inflation, design effect and effective sample size."""
+
+import numpy as np
+import pytest
+import reference
+from scipy.signal import lfilter
+from scipy.stats import norm, t
+
+from hxbench.stats import dependence
+from hxbench.stats.dependence import Worth, batch_inflation, design_effect, variance_inflation, worth
+
+VIF_OF_AR1 = reference.case("DEP-vif-ar1")["expected"]
+
+
+def over(level: float, values: np.ndarray) -> np.ndarray:
+    return (values > norm.ppf(level)).astype(float)
+
+
+def ar1(rho: float, n: int, seed: int = 7) -> np.ndarray:
+    shocks = np.random.default_rng(seed).standard_normal(n)
+    shocks[1:] *= np.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], shocks)
+
+
+def alternating(length: int, n: int) -> np.ndarray:
+    return np.tile(np.repeat([0.0, 1.0], length), n // (2 * length))
+
+
+@pytest.mark.parametrize("name", VIF_OF_AR1)
+def test_the_inflation_of_an_ar1_is_that_of_the_reference_case(name: str) -> None:
+    rho, p = (float(part.split("=")[1]) for part in name.split(","))
+    found = variance_inflation([over(p, ar1(rho, 500_000))])
+    assert VIF_OF_AR1[name] == pytest.approx(found, rel=0.07)
+
+
+def test_blocks_of_a_long_trial_give_the_same_inflation(monkeypatch: pytest.MonkeyPatch) -> None:
+    series = [over(0.95, ar1(0.9, 400_000))]
+    monkeypatch.setattr(dependence, "MOST", 400_000)
+    assert variance_inflation(series) == pytest.approx(VIF_OF_AR1["rho=0.9,p=0.95"], rel=0.07)
+    monkeypatch.setattr(dependence, "MOST", 40_000)
+    assert variance_inflation(series) == pytest.approx(VIF_OF_AR1["rho=0.9,p=0.95"], rel=0.07)
+
+
+def test_the_sum_is_that_of_geyers_initial_monotone_sequence() -> None:
+    # pairs 1 + 0.5, 0.2 + 0.1, 0.3 + 0.1 held to 0.3, then one that is not positive: 2 * 2.1 - 1
+    covariances = np.array([1.0, 0.5, 0.2, 0.1, 0.3, 0.1, -0.3, 0.3, 0.9])
+    assert (11, pytest.approx(3.2)) == dependence._initial_monotone(covariances)
+
+
+def test_autocovariances_are_those_of_the_reference_case() -> None:
+    case = reference.case("DEP-acf-known")
+    found = dependence._autocovariances([np.array(case["input"]["x"], dtype=float)])
+    assert case["expected"]["acf_biased"] == pytest.approx(list(found[:4] / found[0]))
+
+
+def test_autocovariances_of_trials_are_averaged_each_around_its_own_mean() -> None:
+    found = dependence._autocovariances([np.array([0.0, 1.0]), np.array([5.0, 7.0, 9.0, 7.0])])
+    assert (2 * 0.25 + 8) / 6 == pytest.approx(found[0])
+    assert (-0.25 + 0 + 0 + 0) / 6 == pytest.approx(found[1])
+
+
+def test_what_a_trial_shows_grows_by_how_uncertain_it_is() -> None:
+    # 1 1 0 0: covariances 0.25, 0.0625, -0.125, -0.0625; one pair, three lags of four values, VIF 1.5
+    excess = 2 * (0.25 + 0.0625) / 0.25 - 1 - 1
+    one, three = [np.array([1.0, 1.0, 0.0, 0.0])], [np.array([1.0, 1.0, 0.0, 0.0])] * 3
+    assert 1 + excess * (1 + 3 / 4 + 2 * np.sqrt(2 * 3 / 4)) == pytest.approx(variance_inflation(one))
+    assert 1 + excess * (1 + 3 / 4 + 2 * np.sqrt(2 * 3 / 12)) == pytest.approx(variance_inflation(three))
+
+
+@pytest.mark.parametrize("series", [[], [np.empty(0)], [np.ones(50)], [np.array([1.0])], [np.zeros(1)] * 5])
+def test_what_never_varies_shows_no_dependence(series: list[np.ndarray]) -> None:
+    assert 1.0 == variance_inflation(series)
+    assert 1.0 == batch_inflation(series)
+
+
+def test_what_alternates_is_worth_no_more_than_its_number() -> None:
+    assert 1.0 == variance_inflation([np.tile([0.0, 1.0], 100)])
+
+
+def test_batches_that_are_each_of_one_kind_inflate_by_their_length() -> None:
+    series = alternating(10, 200)  # 20 batches, ten of ones: 10 * 0.25 * 20 / 19 / 0.25
+    assert 10 * 20 / 19 == pytest.approx(batch_inflation([series]))
+
+
+def test_batches_need_two_values_each() -> None:
+    assert 1.0 == batch_inflation([alternating(1, 38)])
+    assert 2 * 20 / 19 == pytest.approx(batch_inflation([alternating(2, 40)]))
+
+
+def test_trials_too_short_for_batches_are_left_out() -> None:
+    assert batch_inflation([alternating(10, 200)]) == batch_inflation([alternating(10, 200), np.ones(10)])
+
+
+def test_the_design_effect_is_that_of_the_formula() -> None:
+    trials = [np.array([1.0] * ones + [0.0] * (10 - ones)) for ones in (2, 4, 6)]
+    assert 10 * np.var([0.2, 0.4, 0.6], ddof=1) / (0.4 * 0.6) == pytest.approx(design_effect(trials))
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_trials_without_any_or_only_misses_have_no_design_effect(value: float) -> None:
+    assert 1.0 == design_effect([np.full(10, value)] * 3)
+
+
+def test_independent_trials_have_a_design_effect_of_one_on_average() -> None:
+    generator = np.random.default_rng(11)
+    found = [
+        design_effect([(generator.random(50) < 0.3).astype(float) for _ in range(5)]) for _ in range(800)
+    ]
+    assert 1.0 == pytest.approx(np.mean(found), abs=0.06)
+
+
+def test_one_trial_is_worth_n_over_the_largest_inflation() -> None:
+    calm, wild = np.tile([0.0, 1.0], 50), alternating(10, 100)
+    expected = variance_inflation([wild])
+    found = worth({"calm": [wild], "asked": [calm]}, 100, alpha=0.025)
+    assert Worth(100, 100 / expected, expected, "calm") == found
+
+
+def test_the_batches_of_the_last_series_count_too() -> None:
+    pulses = alternating(100, 400)
+    found = worth({"asked": [pulses]}, 400, alpha=0.025)
+    assert max(variance_inflation([pulses]), batch_inflation([pulses])) == found.inflation
+
+
+def test_nothing_that_shows_dependence_has_no_source() -> None:
+    assert Worth(100, 100, 1.0, "") == worth({"asked": [np.ones(100)]}, 100, alpha=0.025)
+
+
+def test_trials_are_worth_what_students_t_leaves_of_them() -> None:
+    trials = [np.roll(np.tile([1.0] + [0.0] * 9, 10), shift) for shift in range(5)]
+    trials[0][5] = 1.0
+    effect = design_effect(trials)
+    found = worth({"asked": trials}, 500, alpha=0.025)
+    assert 0 < effect < 0.1
+    assert (500.0, effect) == (found.n_eff, found.design_effect)  # never more than n
+    trials[0][:60] = 1.0
+    expected = 500 / design_effect(trials) * (norm.isf(0.025) / t.isf(0.025, 4)) ** 2
+    assert expected == pytest.approx(worth({"asked": trials}, 500, alpha=0.025).n_eff)
+
+
+def test_n_eff_is_never_above_n() -> None:
+    generator = np.random.default_rng(12)
+    for n in (1, 2, 3, 10, 41):
+        for _ in range(20):
+            series = [(generator.random(n) < 0.4).astype(float)]
+            assert 0 < worth({"asked": series}, n, alpha=0.025).n_eff <= n
