@@ -248,7 +248,7 @@ def _embedded(profile: str, log: Path, port: int) -> tuple[Any, str]:
 
 
 @cli.command()
-@click.option("--short", is_flag=True, help="Two seconds, as before each certification.")
+@click.option("--short", is_flag=True, help="Five seconds, as before each certification.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option(
     "--priority",

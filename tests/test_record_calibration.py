@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,13 +171,20 @@ def test_a_pace_without_the_reference_server_is_refused(capsys: pytest.CaptureFi
     assert "hxbench: --stall-for: only with --mode reference\n" == capsys.readouterr().err
 
 
-def test_before_a_run_the_best_of_three_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    row = {"ttft_p99_s": 0.5}
-    errors = iter([0.3, 0.002, 0.004])
-    monkeypatch.setattr(
-        calibration, "calibrate", lambda *_: {"experiments": [row | {"ttft_p99_s": next(errors)}]}
-    )
-    assert {"ttft_p99_s": 0.002, "attempts": 3} == calibration.before(serving, tmp_path, StopRequest())
+def test_before_a_run_every_try_is_made_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "SHORT", (ARRIVALS, ARRIVALS, ARRIVALS))
+    tries = calibration.before(serving, tmp_path, StopRequest())["tries"]
+    assert ["arrivals"] * 3 == [row["name"] for row in tries]
+    assert 3 == len({row["arrival_bias_s"] for row in tries})
+
+
+def test_the_tries_before_a_run_are_the_same_and_load_for_less_than_three_seconds() -> None:
+    assert 3 == len(calibration.SHORT)
+    assert 1 == len(set(map(id, calibration.SHORT)))
+    (experiment, *_) = calibration.SHORT
+    assert "rate" in experiment.load
+    seconds = [float(experiment.load[key].removesuffix(" s")) for key in ("warmup", "measure")]
+    assert 3 * sum(seconds) < 3
 
 
 def test_a_calibration_that_does_not_come_to_its_end_says_why(
@@ -184,7 +192,15 @@ def test_a_calibration_that_does_not_come_to_its_end_says_why(
 ) -> None:
     monkeypatch.setattr(calibration, "END_S", 0.0)
     found = calibration.before(serving, tmp_path, StopRequest())
-    assert {"error": "the load worker did not come to its end"} == found
+    assert {"tries": [], "error": "the load worker did not come to its end"} == found
+
+
+def test_answers_in_one_piece_are_held_against_when_they_left(tmp_path: Path) -> None:
+    whole = replace(STREAMS, name="whole", tokens=4, stream=False)
+    (row,) = calibrate((whole,), serving, tmp_path / "whole", StopRequest())["experiments"]
+    assert 12 <= row["ttft_n"]
+    assert 0 == row["itl_n"]
+    assert abs(row["ttft_bias_s"]) < GENEROUS_S
 
 
 def test_a_slow_stream_beside_a_load_tells_its_error(tmp_path: Path) -> None:
@@ -220,14 +236,16 @@ def test_a_certification_is_calibrated_and_says_so(tmp_path: Path, short: None) 
         resolved = resolve(None, overrides={key: (value, "test") for key, value in given.items()})
         run = workbench.certify(resolved, run_dir=tmp_path / "run", undecided_ok=True)
     stored = json.loads((run.path / "records" / "calibration.json").read_text())
-    assert "streams" == stored["before"]["name"]
+    assert ["streams"] == [row["name"] for row in stored["before"]["tries"]]
     assert 1 == len(stored["beside"])
     assert stored == run.certificate["calibration"]
-    assert {"calibration_ttft_p99", "calibration_beside"} <= {
+    assert {"calibration_ttft_p99", "calibration_beside", "calibration_beside_ttft"} <= {
         each["id"] for each in run.certificate["ledger"]
     }
     assert not (run.path / "journal-probe").exists()
-    assert "How far the instrument lies from the truth" in (run.path / "certificate.html").read_text()
+    page = (run.path / "certificate.html").read_text()
+    assert "How far the instrument lies from the truth" in page
+    assert "Before the load, try 1" in page
 
 
 def test_the_reference_server_as_target_certifies_the_workbench_only(

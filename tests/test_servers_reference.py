@@ -19,7 +19,9 @@ from hxbench.record.sampler import parse_metrics
 from hxbench.records.departures import Arrival, Departure, read
 from hxbench.servers.pacing import Pace
 from hxbench.servers.reference import ReferenceServer, pace, serving, start
+from hxbench.wire.dialects import DIALECTS
 from hxbench.wire.openai import Chat
+from tests.dialects_by_hand import WAYS
 from tests.loads import await_gone, closed, drive, plan
 
 Serve = Callable[..., ReferenceServer]
@@ -67,6 +69,45 @@ def test_it_streams_what_an_openai_client_expects(serve: Serve, client: httpx.Cl
     assert (2, 5) == (stream.usage().prompt_tokens, stream.usage().output_tokens)
 
 
+@pytest.mark.parametrize(("protocol", "stream"), WAYS)
+def test_it_answers_in_each_dialect_streamed_or_in_one_piece(
+    serve: Serve, client: httpx.Client, protocol: str, stream: bool
+) -> None:
+    server = serve(ttft=0.005, itl=0.001)
+    dialect = DIALECTS[protocol]
+    messages = [{"role": "user", "content": "Hi you"}]
+    wanted = {"model": "m", "max_tokens": 5, "temperature": 0, "seed": 1, "extra": {}, "stream": stream}
+    response = client.post(server.url + dialect.path, content=dialect.body(messages, **wanted))
+    answer = dialect.answer(stream=stream)
+    content = [answer.feed(response.content), answer.end()]
+    assert (None, True, " word" * 5) == (answer.error, answer.whole, answer.text())
+    assert 5 if stream else 1 == sum(each.deltas for each in content)
+    assert (2, 5) == (answer.usage().prompt_tokens, answer.usage().output_tokens)
+    assert response.headers["content-type"] == answer.content_type
+    assert answer.finish_reason in ("length", "max_tokens")
+
+
+def test_an_answer_in_one_piece_leaves_with_its_last_token(serve: Serve, client: httpx.Client) -> None:
+    server = serve(ttft=0.05, itl=0.02)
+    answer = client.post(server.url + CHAT, json=asked(stream=False))
+    ((arrival,), (departure,)) = entries(server)
+    assert (1, len(answer.content)) == (departure.tokens, departure.bytes - _head_bytes(answer))
+    assert 0.13 <= (departure.before_ns - arrival.arrived_ns) / 1e9  # 50 ms and 4 gaps of 20 ms
+
+
+def _head_bytes(answer: httpx.Response) -> int:
+    lines = [f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}"]
+    lines += [f"{name.decode()}: {value.decode()}" for name, value in answer.headers.raw]
+    return len("\r\n".join(lines)) + 4
+
+
+def test_a_whole_answer_longer_than_any_write_is_logged(serve: Serve, client: httpx.Client) -> None:
+    server = serve(ttft=0.0, itl=0.0, burst=100_000)
+    answer = client.post(server.url + CHAT, json=asked(max_tokens=100_000))
+    assert 100_000 == answer.text.count(" word")
+    assert 100_000 == max(each.tokens for each in entries(server)[1])
+
+
 def test_it_says_what_it_is_and_counts(serve: Serve, client: httpx.Client) -> None:
     server = serve(ttft=0, itl=0, tokens=7)
     assert "ok" == client.get(server.url + "/health").json()["status"]
@@ -88,10 +129,10 @@ def test_it_says_what_it_is_and_counts(serve: Serve, client: httpx.Client) -> No
         (json.dumps(asked(messages=[{"role": "user", "content": ""}])).encode(), "empty prompt"),
         (json.dumps(asked(max_tokens=-1)).encode(), "max_tokens"),
         (json.dumps(asked(max_tokens=10**6)).encode(), "context"),
-        (json.dumps(asked(stream=False)).encode(), "stream"),
+        (json.dumps(asked(stream="yes")).encode(), "stream"),
     ],
 )
-def test_it_refuses_what_is_no_request_for_a_stream(
+def test_it_refuses_what_is_no_request_for_an_answer(
     serve: Serve, client: httpx.Client, body: bytes, named: str
 ) -> None:
     answer = client.post(serve().url + CHAT, content=body)

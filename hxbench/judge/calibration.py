@@ -10,6 +10,7 @@ from hxbench.stats.quantiles import nearest_rank
 
 _JOINED = ["request_id", "index", "received_ns", "dispatched_ns", "arrived_ns", "before_ns"]
 LIMIT_S = 0.001  # our own, and round: what a latency of some ten ms can bear
+LIMIT_SHARE = 0.01  # our own, and round: of the limit that an error bears on
 FULL_CORE = 0.85  # of a core; the rest is what a busy process waits for sockets and its peer
 
 

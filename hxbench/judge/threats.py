@@ -6,13 +6,13 @@ from hxbench.judge import calibration_threats as calibration
 from hxbench.judge import flow_threats as flow
 from hxbench.judge import instrument_threats as instrument
 from hxbench.judge import token_threats as tokens
-from hxbench.judge.calibration import LIMIT_S
+from hxbench.judge.calibration import LIMIT_S, LIMIT_SHARE
 from hxbench.judge.instrument_threats import Found
 from hxbench.judge.ledger import Entry, Threat
 from hxbench.judge.measured import Measured
 from hxbench.plan.objectives import LATENCIES
 
-_TO_TOKENS = ("ttft", "ttft_dispatch", "ttfb", "ttfo", "e2e")
+_TO_TOKENS = calibration.TO_TOKENS
 _RATES = ("throughput_tokens", "throughput_requests")
 _PER_TOKEN = ("throughput_tokens", "tpot")
 _UNDER_LOAD = (*LATENCIES, "error_rate", "memory", "cpu")
@@ -42,6 +42,9 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "s", LIMIT_S, "both", "instrument", LATENCIES, starves=True), calibration.before),
     (Threat("calibration_beside", "the instrument's own error, beside the load",
             "s", LIMIT_S, "both", "instrument", LATENCIES, starves=True), calibration.beside),
+    (Threat("calibration_beside_ttft", "the instrument's own error of a first token, beside the load",
+            "share", LIMIT_SHARE, "both", "instrument", _TO_TOKENS, starves=True),
+     calibration.beside_first_token),
     (Threat("sampler_rate", "samples too far apart",
             "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),

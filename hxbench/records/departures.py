@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_HEAD = struct.Struct("<BxHIqqI")
+_HEAD = struct.Struct("<B3xIIqqI")
 _ARRIVAL, _DEPARTURE = 1, 2
 FLUSH_BYTES = 1 << 15  # some ten microseconds of copying
 
@@ -23,7 +23,7 @@ class Arrival(NamedTuple):
 
 class Departure(NamedTuple):
     number: int
-    tokens: int  # in this write; 0 for a head, an error, an end
+    tokens: int  # in this write, 1 for an answer in one piece; 0 for a head, an error, an end
     before_ns: int  # just before the send that took the last byte
     after_ns: int  # just after it
     bytes: int

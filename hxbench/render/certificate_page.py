@@ -144,7 +144,10 @@ def _trust(ledger: Sequence[Mapping[str, Any]]) -> str:
 
 def _calibration(calibration: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
     """Returns what the reference server showed of the instrument, one list an experiment."""
-    rows = [("Before the load", calibration.get("before", {}))]
+    before = dict(calibration.get("before", {}))
+    tries = before.pop("tries", [])
+    rows = [(f"Before the load, try {number}", row) for number, row in enumerate(tries, start=1)]
+    rows += [("Before the load", before)]  # why there is no further try, or what an older run kept
     rows += [("Beside the load", row) for row in calibration.get("beside", ())]
     return [(title, list(_pairs(row))) for title, row in rows if row]
 

@@ -32,8 +32,8 @@ MOST_BYTES = 16 * 1024 * 1024  # of a request
 BACKLOG = 4096
 FLUSH_NS = 100_000_000
 _METRICS = (
-    ("requests_total", "counter", "Chat requests that came."),
-    ("errors_total", "counter", "Chat requests answered with an error."),
+    ("requests_total", "counter", "Requests for an answer that came."),
+    ("errors_total", "counter", "Requests for an answer that got an error."),
     ("tokens_total", "counter", "Tokens that left."),
     ("prompt_tokens_total", "counter", "Words of the prompts of answered requests."),
     ("streams_running", "gauge", "Answers that have not ended."),
@@ -48,8 +48,7 @@ class Server:
         self.loop, self.pace, self.pacer = Loop(), pace, Pacer(pace)
         self.log = Log(log or Path(os.devnull))
         self.counts = dict.fromkeys((name for name, _, _ in _METRICS), 0)
-        self.opening = answers.opening()
-        self.pieces: dict[int, bytes] = {}  # tokens a write to its bytes
+        self.pieces: dict[tuple[answers.Speech, int], bytes] = {}  # tokens a write to its bytes
         self._listening = socket.create_server(("127.0.0.1", port), backlog=BACKLOG)
         self._listening.setblocking(False)
         self._running = True
@@ -79,10 +78,11 @@ class Server:
         self.log.flush()
         self.loop.at(time.monotonic_ns() + FLUSH_NS, self._flush)
 
-    def piece(self, tokens: int) -> bytes:
-        if tokens not in self.pieces:
-            self.pieces[tokens] = answers.tokens(tokens)
-        return self.pieces[tokens]
+    def piece(self, speech: answers.Speech, tokens: int) -> bytes:
+        key = speech, tokens
+        if key not in self.pieces:
+            self.pieces[key] = speech.tokens(tokens)
+        return self.pieces[key]
 
     def metrics(self) -> str:
         lines = []
@@ -101,6 +101,7 @@ class Caller:
         self._number = 0
         self._answering = False
         self._closed = False
+        self._streams = True
         self._due = self._left = self._sent = self._prompt = 0
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -147,8 +148,9 @@ class Caller:
     def _answer(self, line: str, request_id: str, body: bytes, now: int) -> None:
         self._number = 0
         method, _, path = line.rpartition(" ")[0].partition(" ")
-        if (method, path) == ("POST", "/v1/chat/completions"):
-            self._chat(request_id, body, now)
+        if method == "POST" and path in answers.SPEECHES:
+            self._speech = answers.SPEECHES[path]
+            self._begin(request_id, body, now)
             return
         self._push(0, self._told(path) if method == "GET" else answers.error(404, f"{path}: not served"))
 
@@ -162,29 +164,36 @@ class Caller:
                 return answers.whole(200, self._server.metrics(), "text/plain; version=0.0.4")
         return answers.error(404, f"{path}: not served")
 
-    def _chat(self, request_id: str, body: bytes, now: int) -> None:
+    def _begin(self, request_id: str, body: bytes, now: int) -> None:
         server, counts = self._server, self._server.counts
         counts["requests_total"] += 1
         self._number = counts["requests_total"]
         server.log.arrival(self._number, request_id, self._arrived, now)
         try:
-            prompt, most = answers.asked(body)
+            asked = answers.asked(body)
         except answers.Refused as refused:
             self._refuse(400, str(refused))
             return
         if server.pacer.fails():
             self._refuse(500, "an error that was asked for")
             return
-        counts["prompt_tokens_total"] += prompt
+        self._prompt, self._streams, self._sent = asked.prompt_tokens, asked.stream, 0
+        self._left = server.pace.tokens or asked.max_tokens
+        counts["prompt_tokens_total"] += self._prompt
         counts["streams_running"] += 1
         self._answering = True
-        self._prompt, self._sent, self._left = prompt, 0, server.pace.tokens or most
         self._due = server.pacer.first(self._arrived)
-        if self._due > now:
-            self._push(0, server.opening)
-            server.loop.at(self._due, self._step)
-        else:
-            self._step(server.opening)
+        self._open(now)
+
+    def _open(self, now: int) -> None:
+        """Sends what carries no token: at once, or with the first token where that is due already."""
+        opening = self._speech.opening(self._prompt) if self._streams else b""
+        if self._due <= now:
+            self._step(opening)
+            return
+        if opening:
+            self._push(0, opening)
+        self._server.loop.at(self._due, self._step)
 
     def _refuse(self, status: int, text: str) -> None:
         self._server.counts["errors_total"] += 1
@@ -198,20 +207,25 @@ class Caller:
         tokens = min(server.pace.burst, self._left)
         self._left -= tokens
         self._sent += tokens
-        data = before + server.piece(tokens)
+        server.counts["tokens_total"] += tokens
         if self._left:
             self._due = server.pacer.following(self._due, self._sent)
             server.loop.at(self._due, self._step)
-        else:
-            data += answers.closing(self._prompt, self._sent)
-        server.counts["tokens_total"] += tokens
         try:
-            self._push(tokens, data)
+            self._leave(tokens, before)
         except OSError:
             self._close()
             return
         if not self._left:
             self._end()
+
+    def _leave(self, tokens: int, before: bytes) -> None:
+        """Sends these tokens; those of an answer in one piece wait for the last one and count as one."""
+        if self._streams:
+            end = b"" if self._left else self._speech.closing(self._prompt, self._sent)
+            self._push(tokens, before + self._server.piece(self._speech, tokens) + end)
+        elif not self._left:
+            self._push(1, self._speech.in_one_piece(self._prompt, self._sent))
 
     def _end(self) -> None:
         self._answering = False
