@@ -367,6 +367,33 @@ def test_a_queue_that_grows_breaks_littles_law(longer_s: float, state: str) -> N
     assert (state, state == "broken") == (found.state, found.voids("PASS"))
 
 
+def drifting(times: float, requests: int = 400, **more: Any) -> Records:
+    """Answers that take in the end `times` as long as in the beginning."""
+    gap_s = np.linspace(0.01, times * 0.01, requests) * np.random.default_rng(1).lognormal(0, 0.05, requests)
+    return records(requests=requests, warmup=0, gap_s=gap_s, **more)
+
+
+@pytest.mark.parametrize(("times", "state"), [(1, "ok"), (3, "broken")])
+def test_a_window_that_never_becomes_steady(times: float, state: str) -> None:
+    found = entry(drifting(times), "unsteady")
+    assert (state, state == "broken") == (found.state, found.voids("PASS"))
+    assert found.value is not None
+    assert (
+        found.detail
+        == f"the window is steadiest without the first {found.value:.0%} of its requests".replace("%", " %")
+    )
+
+
+def test_too_few_requests_a_trial_do_not_tell_whether_they_are_steady() -> None:
+    assert ["unknown", "broken"] == [entry(drifting(3, n), "unsteady").state for n in (199, 200)]
+
+
+def test_stages_are_not_meant_to_be_steady() -> None:
+    stages = [{"name": name, "rate": rate, "duration": "9 s"} for name, rate in (("a", 2), ("b", 4))]
+    load = {"load.rate": None, "load.requests": None, "load.stages": stages}
+    assert "unsteady" not in names(records(loop="open", profile=load))
+
+
 def test_users_who_all_begin_at_once_are_no_growing_queue() -> None:
     assert "ok" == entry(records(requests=64, warmup=0, users=32, ttft_s=1.0, gap_s=0.0), "imbalance").state
 

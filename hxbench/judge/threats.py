@@ -50,6 +50,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
      instrument.sampler),
     (Threat("imbalance", "more requests came than went, or fewer",
             "share", 0.02, "both", "workload", (*LATENCIES, *_RATES)), flow.imbalance),
+    (Threat("unsteady", "the window never became steady",
+            "share", 0.45, "both", "workload", (*LATENCIES, *_RATES)), flow.unsteady),
     (Threat("reconnected", "connections that the server had closed",
             "share", 0.05, "harms", "server", LATENCIES), instrument.reconnected),
     (Threat("output_length", "answers not as long as asked",
