@@ -52,6 +52,25 @@ def test_a_ramp_solves_the_integral_of_its_rate():
     assert [0.0, 3 - sqrt(7), 3 - sqrt(5), 3 - sqrt(3), 2.0] == pytest.approx([*map(down.after, range(5))])
 
 
+def test_a_ramp_may_come_up_from_nothing_and_go_down_to_it() -> None:
+    up = Stretch("measure", "up", 2.0, 0.0, 4.0)  # until t there come t²
+    assert [0.0, 0.0, 1.0, sqrt(3), 2.0] == pytest.approx([*map(up.after, (-1e-12, 0, 1, 3, 4))])
+    down = Stretch("measure", "down", 2.0, 4.0, 0.0)  # until t there come 4t - t²
+    assert [0.0, 2 - sqrt(3), 1.0, 2.0] == pytest.approx([*map(down.after, (0, 1, 3, 4))])
+
+
+@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+def test_in_a_pause_nobody_comes(arrivals: str) -> None:
+    stages = [
+        stage("night", {"from": 0, "to": 0}, "5 s"),
+        stage("day", 10, "5 s"),
+        stage("evening", {"from": 0, "to": 0}, "5 s"),
+    ]
+    found = due_s(load(arrivals=arrivals, stages=stages))
+    assert 5 <= found[0] <= found[-1] < 10
+    assert 50 == pytest.approx(len(found), abs=4 * sqrt(50))
+
+
 def test_a_steady_stretch_without_end_has_equal_gaps():
     steady = Stretch("measure", "main", float("inf"), 4.0, 4.0)
     assert [0.0, 0.25, 0.5] == [*map(steady.after, islice(constant(), 3))]

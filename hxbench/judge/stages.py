@@ -17,7 +17,7 @@ _Times = dict[int, NDArray[np.float64]]  # of each trial, in order
 def by_stage(measured: Measured) -> list[dict[str, Any]]:
     """Returns for each named stage, all trials together: N, rates a second, errors, ttft and send lag in s.
 
-    `requested_per_s` is what the profile asks for on average, `due_per_s` what its arrivals came to,
+    `requested_per_s` is what the profile asks for on average, `due_per_s` what its arrivals came to, and
     `achieved_per_s` what was sent meanwhile. None where nothing was measured, or a failure stands.
     """
     stages = [(name, rate.mean) for name, rate, _ in measured.records.profile.load.slopes if name is not None]
@@ -26,15 +26,13 @@ def by_stage(measured: Measured) -> list[dict[str, Any]]:
     attempted, spans = measured.attempted, _spans(measured)
     of_stage = dict(iter(attempted.groupby("stage")))
     when = {str(name): rows for name, rows in spans.groupby("stage")}
-    due, sent = (_in_order(measured, column) for column in ("due_s", "dispatched_s"))
-    return [
-        {
-            "stage": name,
-            **_rates(when.get(name, spans.iloc[:0]), requested, due, sent),
-            **_answers(of_stage.get(name, attempted.iloc[:0])),
-        }
-        for name, requested in stages
-    ]
+    sent = _sent(measured)
+
+    def row(name: str, requested: float) -> dict[str, Any]:
+        mine, times = of_stage.get(name, attempted.iloc[:0]), when.get(name, spans.iloc[:0])
+        return {"stage": name, "requested_per_s": requested, **_rates(times, mine, sent), **_answers(mine)}
+
+    return [row(*stage) for stage in stages]
 
 
 def _spans(measured: Measured) -> pd.DataFrame:
@@ -46,26 +44,26 @@ def _spans(measured: Measured) -> pd.DataFrame:
     return mine[["stage", "trial"]].assign(begin_s=begin_s, end_s=end_s).dropna()
 
 
-def _in_order(measured: Measured, column: str) -> _Times:
-    known = measured.requests[["trial", column]].dropna()
+def _sent(measured: Measured) -> _Times:
+    known = measured.requests[["trial", "dispatched_s"]].dropna()
     return {
-        int(trial): np.sort(known.loc[known["trial"] == trial, column].to_numpy())
+        int(trial): np.sort(known.loc[known["trial"] == trial, "dispatched_s"].to_numpy())
         for trial in known["trial"].unique()
     }
 
 
-def _rates(spans: pd.DataFrame, requested: float, due: _Times, sent: _Times) -> dict[str, float | None]:
+def _rates(spans: pd.DataFrame, attempted: pd.DataFrame, sent: _Times) -> dict[str, float | None]:
     length_s = float((spans["end_s"] - spans["begin_s"]).sum())
+    due = int(attempted["trial"].isin(spans["trial"]).sum())  # by due time they belong to N
     return {
         "seconds": length_s or None,
-        "requested_per_s": requested,
-        "due_per_s": _count(spans, due) / length_s if length_s else None,
+        "due_per_s": due / length_s if length_s else None,
         "achieved_per_s": _count(spans, sent) / length_s if length_s else None,
     }
 
 
 def _count(spans: pd.DataFrame, times: _Times) -> int:
-    """Returns how many times lie within a stage's spans, whichever stage the requests belong to."""
+    """Returns how many times lie within a stage's spans."""
     edges = zip(spans["trial"], spans[["begin_s", "end_s"]].to_numpy(), strict=True)
     return sum(
         int(np.diff(np.searchsorted(times[trial], span))[0]) for trial, span in edges if trial in times
