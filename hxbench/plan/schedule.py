@@ -4,21 +4,19 @@ Pure and seeded: the same profile, prompts and trial give the same rows on every
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from random import Random
 from typing import TYPE_CHECKING
 
 from hxbench.errors import ProfileError
-from hxbench.plan import arrivals
+from hxbench.plan import arrivals, asking
 from hxbench.plan.arrivals import MAIN, Place
+from hxbench.plan.asking import Asked
 from hxbench.plan.workload import Prompt
 
 if TYPE_CHECKING:
     from hxbench.plan.profile import Load, Profile
-
-_Asked = tuple[Prompt, int]  # and the output tokens
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
     Raises: ProfileError when the load needs more requests or output tokens than the limits of the run,
     of which each trial has an equal share.
     """
-    affordable = _affordable(profile, prompts, trial)
+    affordable = asking.affordable(profile, prompts, trial)
     if profile.load.loop == "closed":
         places: list[Place] = _to_be_taken(profile, len(affordable))
     else:
@@ -58,28 +56,6 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
         _row(profile, trial, number, place, asked)
         for number, (place, asked) in enumerate(zip(places, affordable, strict=False), start=1)
     ]
-
-
-def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[_Asked]:
-    """Returns prompt and output tokens of as many requests as a trial's share of the limits allows."""
-    limits, trials, seed = profile.limits, profile.load.trials, profile.workload.seed
-    order = Random(f"prompts {seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
-    lengths = Random(f"lengths {seed} {trial}")  # noqa: S311 - as above
-    chosen: list[_Asked] = []
-    left = limits.tokens // trials
-    for prompt in islice(_shuffled(prompts, order), limits.requests // trials):
-        tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
-        left -= tokens
-        if left < 0:
-            break
-        chosen.append((prompt, tokens))
-    return chosen
-
-
-def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
-    """Yields all prompts in a random order, then all of them again in another, without end."""
-    while prompts:
-        yield from generator.sample(prompts, len(prompts))
 
 
 def _to_be_taken(profile: "Profile", affordable: int) -> list[Place]:
@@ -114,7 +90,7 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         )
 
 
-def _row(profile: "Profile", trial: int, number: int, place: Place, asked: _Asked) -> Planned:
+def _row(profile: "Profile", trial: int, number: int, place: Place, asked: Asked) -> Planned:
     prompt, max_tokens = asked
     request_id = f"t{trial}-{number:06d}"
     digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()
