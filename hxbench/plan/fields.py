@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, JsonValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
 from hxbench import units
-from hxbench.plan import objectives
+from hxbench.plan import lengths, objectives
 from hxbench.plan.messages import shown
 
 EMBEDDED = "embedded"
@@ -187,6 +187,37 @@ class _Objectives:
 
 
 Objectives = Annotated[tuple[objectives.Objective, ...], _Objectives()]
+
+
+class _Tokens:
+    """Reads a number of tokens, or a mapping that names its distribution, see `lengths.read`."""
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(lengths.write)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        tokens = {"type": "integer", "minimum": 1, "maximum": lengths.MOST}
+        kinds = {"from": tokens, "to": tokens, "median": tokens, "sigma": {"type": "number"}}
+        mappings = [
+            {
+                "type": "object",
+                "properties": {"distribution": {"const": name}} | {key: kinds[key] for key in keys},
+                "required": ["distribution", *keys],
+                "additionalProperties": False,
+            }
+            for name, keys in lengths.KEYS.items()
+        ]
+        return {"anyOf": [tokens, *mappings]}
+
+    def read(self, written: Any) -> lengths.Lengths:
+        try:
+            return lengths.read(written)
+        except lengths.LengthError as error:
+            raise broken(error.path, str(error)) from None
+
+
+Tokens = Annotated[lengths.Lengths, _Tokens()]
 
 
 # What decides the measurement is set where it is recorded, and what frames a message is the client's.

@@ -26,11 +26,11 @@ from hxbench.plan.fields import (
     Rate,
     Server,
     Size,
+    Tokens,
     UrlPath,
     VariableName,
     broken,
 )
-from hxbench.plan.lengths import OutputTokens
 from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
@@ -81,7 +81,7 @@ class Target(Section):
 class Workload(Section):
     prompts: Line = "short"
     """A shipped set of prompts, or the path of a JSONL file."""
-    output_tokens: OutputTokens = said(64)
+    output_tokens: Tokens = said(64)
     """How many to ask for, or {distribution: uniform, from, to}, or lognormal with median and sigma too."""
     stream: bool = True
     """Whether answers come token by token; when not, the first token is seen with the last."""
