@@ -21,7 +21,7 @@ def affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> lis
     chosen: list[Asked] = []
     left = limits.tokens // trials
     for prompt in islice(_shuffled(prompts, order), limits.requests // trials):
-        tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
+        tokens = (prompt.max_tokens or profile.workload.output_tokens).draw(lengths)
         left -= tokens
         if left < 0:
             break

@@ -189,15 +189,18 @@ class _Objectives:
 Objectives = Annotated[tuple[objectives.Objective, ...], _Objectives()]
 
 
+@dataclass(frozen=True)
 class _Tokens:
     """Reads a number of tokens, or a mapping that names its distribution, see `lengths.read`."""
+
+    most: int
 
     def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
         write = core_schema.plain_serializer_function_ser_schema(lengths.write)
         return core_schema.no_info_plain_validator_function(self.read, serialization=write)
 
     def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
-        tokens = {"type": "integer", "minimum": 1, "maximum": lengths.MOST}
+        tokens = {"type": "integer", "minimum": 1, "maximum": self.most}
         kinds = {"from": tokens, "to": tokens, "median": tokens, "sigma": {"type": "number"}}
         mappings = [
             {
@@ -212,12 +215,13 @@ class _Tokens:
 
     def read(self, written: Any) -> lengths.Lengths:
         try:
-            return lengths.read(written)
+            return lengths.read(written, self.most)
         except lengths.LengthError as error:
             raise broken(error.path, str(error)) from None
 
 
-Tokens = Annotated[lengths.Lengths, _Tokens()]
+Tokens = Annotated[lengths.Lengths, _Tokens(lengths.MOST)]
+PromptTokens = Annotated[lengths.Lengths, _Tokens(lengths.MOST_OF_A_PROMPT)]
 
 
 # What decides the measurement is set where it is recorded, and what frames a message is the client's.

@@ -8,6 +8,7 @@ from typing import Any
 from hxbench.plan.messages import shown, suggestion
 
 MOST = 10**6
+MOST_OF_A_PROMPT = 131_072  # the context of the usual large models; its text fits a line of a prompt file
 KEYS = {"uniform": ("from", "to"), "lognormal": ("median", "sigma", "from", "to")}
 
 
@@ -43,19 +44,19 @@ def fixed(tokens: int) -> Lengths:
     return Lengths(tokens, tokens)
 
 
-def read(written: Any) -> Lengths:
-    """Returns the lengths that a number means, or a mapping that names its distribution.
+def read(written: Any, most: int = MOST) -> Lengths:
+    """Returns the lengths, up to `most`, that a number means, or a mapping that names its distribution.
 
     Raises:
         LengthError: it is neither.
     """
     if not isinstance(written, dict):
-        return fixed(_tokens(written, ()))
+        return fixed(_tokens(written, (), most))
     keys = KEYS.get(name) if isinstance(name := written.get("distribution"), str) else None
     if keys is None:
         raise LengthError(("distribution",), f"expected uniform or lognormal, got {shown(name)}")
     _require_keys(written, ("distribution", *keys))
-    numbers = {key: _tokens(written[key], (key,)) for key in keys if key != "sigma"}
+    numbers = {key: _tokens(written[key], (key,), most) for key in keys if key != "sigma"}
     if numbers["from"] >= numbers["to"]:
         raise LengthError(("to",), f"expected a number above {numbers['from']}, got {numbers['to']}")
     sigma = _sigma(written["sigma"]) if "sigma" in keys else 0.0
@@ -81,11 +82,11 @@ def _require_keys(written: dict[str, Any], keys: tuple[str, ...]) -> None:
             raise LengthError((key,), "required, missing")
 
 
-def _tokens(written: Any, path: tuple[str, ...]) -> int:
+def _tokens(written: Any, path: tuple[str, ...], most: int) -> int:
     if type(written) is not int:
         raise LengthError(path, f"expected a whole number, got {shown(written)}")
-    if not 1 <= written <= MOST:
-        bound = "1 or more" if written < 1 else f"at most {MOST}"
+    if not 1 <= written <= most:
+        bound = "1 or more" if written < 1 else f"at most {most}"
         raise LengthError(path, f"expected a number of {bound}, got {written}")
     return written
 
