@@ -13,11 +13,22 @@ from urllib.parse import urlsplit
 
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
-from hxbench.plan.profile import EMBEDDED, REFERENCE
+from hxbench.plan.profile import EMBEDDED, REFERENCE, Profile
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
-from hxbench.record import calibration, decoder, facts, lock, preflight, priority, sampler
+from hxbench.record import (
+    calibration,
+    decoder,
+    facts,
+    lock,
+    preflight,
+    priority,
+    sampler,
+    texts,
+    tokenizer,
+)
 from hxbench.record.children import Child
 from hxbench.record.supervisor import (
     DECODER_END_S,
@@ -74,6 +85,7 @@ class Recording:
         self._schedule_hashes: list[str] = []
         self._measuring = False
         self._trials: list[Trial] = []
+        self._written: dict[str, Any] = {}
 
     def record(self) -> Path:
         profile = self._profile
@@ -81,10 +93,11 @@ class Recording:
             raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
         preflight.secret_names(profile)
         priority.require(profile.instrument.priority)
-        self._prompts = load_prompts(profile.workload.prompts)
+        prompts = prompts_of(profile)
         self._questions = load_prompts(profile.answers) if profile.answers else ()
-        preflight.require_sendable(profile, (*self._prompts, *self._questions))
-        self._plans = [build(profile, self._prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        preflight.require_sendable(profile, (*prompts, *self._questions))
+        self._plans = [build(profile, prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        self._texts = texts.planned(profile, prompts, self._plans)
         self._require_consent()
         self._model = self._find_model()
         target = self._wanted_dir or outputs()
@@ -168,8 +181,9 @@ class Recording:
                 preflight.await_ready(client, self._profile)
                 preflight.require_model(client, self._profile)
                 asked.raise_if_asked()
+                load = self._write_texts(client) if self._texts else self._profile
                 self._measuring = True
-                recording = Trial(self._profile, served, self._dir, trial, log)
+                recording = Trial(load, served, self._dir, trial, log)
                 self._trials.append(recording)
                 with self._calibrating(trial, asked):
                     self._schedule = recording.record(
@@ -180,6 +194,14 @@ class Recording:
             finally:
                 self._exchanges += client.exchanges
                 client.close()
+
+    def _write_texts(self, client: preflight.Client) -> Profile:
+        """Writes what requests say, once a tokenizer can be asked; returns what the worker follows."""
+        if not self._written:
+            self._show.say(f"writing {units.count(len(self._texts))} prompts")
+            count = tokenizer.counter(client, self._profile.target.model)
+            self._written = texts.write(self._dir, self._profile, self._texts, count)
+        return texts.read_from(self._dir, self._profile)
 
     def _note_schedule(self) -> None:
         """Writes down, before the first request, what is known by then: a killed run keeps it."""
@@ -257,6 +279,7 @@ class Recording:
             "finished_utc": finished and finished.isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
             "earlier_runs": run_directory.earlier_runs(self._dir, self._resolved.sha256),
+            "prompts": self._written or None,
         }
 
     def _instrument(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from hxbench.errors import ProfileError
 from hxbench.plan.layers import resolve
-from hxbench.plan.lengths import Lengths
+from hxbench.plan.lengths import Lengths, fixed
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import build
 from hxbench.plan.workload import Prompt
@@ -86,7 +86,7 @@ def test_a_schedule_draws_its_lengths_from_the_seed():
 
 
 def test_a_prompts_own_length_goes_before_the_distribution():
-    own = (Prompt("own", PROMPTS[0].messages, "c", max_tokens=7),)
+    own = (Prompt("own", PROMPTS[0].messages, "c", max_tokens=fixed(7)),)
     assert {7} == {row.max_tokens for row in build(profile(UNIFORM, **{"load.requests": 9}), own, 1)}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from hxbench.errors import ProfileError
 from hxbench.plan.arrivals import constant, poisson
+from hxbench.plan.lengths import fixed
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import build
 from hxbench.plan.workload import Prompt
@@ -81,7 +82,7 @@ def test_tokens_asked_for_stay_within_their_limit():
 
 
 def test_a_prompt_that_asks_for_its_own_length_gets_it():
-    long = Prompt("long", PROMPTS[0].messages, "c", max_tokens=99)
+    long = Prompt("long", PROMPTS[0].messages, "c", max_tokens=fixed(99))
     assert {99} == {row.max_tokens for row in build(profile({"requests": 3}), (long,), 1)}
 
 

@@ -4,9 +4,11 @@ import re
 import pytest
 
 from hxbench.errors import ProfileError
+from hxbench.plan.lengths import Lengths, fixed
 from hxbench.plan.workload import Prompt, load_prompts, request_messages, salt
 
-KEYS = "expected one of id, prompt, messages, turns, system, class, max_tokens, expected"
+KEYS = "expected one of id, prompt, messages, turns, system, prompt_tokens, class, max_tokens, expected"
+TEXTS = "own.jsonl:1: expected one of prompt, messages, turns, prompt_tokens"
 
 
 @pytest.fixture
@@ -42,10 +44,19 @@ def test_own_prompts_may_say_everything_or_only_the_text(tmp_path):
     full = {"id": "a", "messages": messages, "class": "chat", "max_tokens": 5, "expected": "hello"}
     path.write_text(f"{json.dumps(full)}\n\n" + '{"prompt": "Why?"}')
     expected = (
-        Prompt("a", tuple(messages), "chat", 5, "hello"),
+        Prompt("a", tuple(messages), "chat", fixed(5), "hello"),
         Prompt("own-003", ({"role": "user", "content": "Why?"},), "own"),
     )
     assert expected == load_prompts(str(path))
+
+
+def test_a_prompt_may_say_how_many_tokens_it_has_in_place_of_its_text(tmp_path):
+    path = tmp_path / "own.jsonl"
+    spread = {"distribution": "uniform", "from": 50, "to": 150}
+    path.write_text(json.dumps({"prompt_tokens": spread, "max_tokens": spread}))
+    (prompt,) = load_prompts(str(path))
+    assert (Lengths(50, 150), Lengths(50, 150)) == (prompt.tokens, prompt.max_tokens)
+    assert ({"role": "user", "content": ""},) == prompt.messages
 
 
 @pytest.mark.parametrize(
@@ -56,8 +67,8 @@ def test_own_prompts_may_say_everything_or_only_the_text(tmp_path):
         ("own.jsonl:1: is not JSON: NaN is not allowed", '{"prompt": NaN}'),
         ("own.jsonl:1: is not JSON: duplicate key", '{"prompt": "a", "prompt": "b"}'),
         ('own.jsonl:1: expected an object such as {"prompt": "..."}', '["a"]'),
-        ("own.jsonl:1: expected one of prompt, messages and turns", "{}"),
-        ("own.jsonl:1: expected one of prompt, messages and turns", '{"prompt": "a", "messages": []}'),
+        (TEXTS, "{}"),
+        (TEXTS, '{"prompt": "a", "messages": []}'),
         ("own.jsonl:1: prompt: expected text", '{"prompt": 3}'),
         ("own.jsonl:1: prompt: expected some text", '{"prompt": " "}'),
         ("own.jsonl:1: messages: is empty", '{"messages": []}'),
@@ -76,10 +87,19 @@ def test_own_prompts_may_say_everything_or_only_the_text(tmp_path):
             f"own.jsonl:1: a key: unknown key; {KEYS}",
             '{"a\\nb": "a"}',
         ),
-        ("own.jsonl:1: max_tokens: expected a whole number", '{"prompt": "a", "max_tokens": true}'),
+        (TEXTS, '{"prompt": "a", "prompt_tokens": 9}'),
+        ("own.jsonl:1: max_tokens: expected a whole number, got true", '{"prompt": "a", "max_tokens": true}'),
         (
-            "own.jsonl:1: max_tokens: expected a number from 1 to 1000000, got 0",
+            "own.jsonl:1: max_tokens: expected a number of 1 or more, got 0",
             '{"prompt": "a", "max_tokens": 0}',
+        ),
+        (
+            "own.jsonl:1: max_tokens.to: expected a number above 50, got 50",
+            '{"prompt": "a", "max_tokens": {"distribution": "uniform", "from": 50, "to": 50}}',
+        ),
+        (
+            "own.jsonl:1: prompt_tokens: expected a number of at most 131072, got 131073",
+            '{"prompt_tokens": 131073}',
         ),
         ("own.jsonl:1: id: expected up to 128 printable characters", '{"prompt": "a", "id": ""}'),
         ("own.jsonl:1: class: expected up to 128 printable characters", '{"prompt": "a", "class": "b\\n"}'),

@@ -49,7 +49,8 @@ def unsteady(measured: Measured) -> Found | None:
     By e2e in time order, a failure counting as the total time limit. It looks up to one half: there no part
     of the window is steady. Stages and rates over time are not meant to be.
     """
-    if len(measured.records.profile.load.slopes) > 1:
+    load = measured.records.profile.load
+    if len(load.slopes) > 1 or load.trace is not None:
         return None
     trials = [rows for _, rows in measured.attempted.groupby("trial")]
     if min((len(rows) for rows in trials), default=0) < FEWEST_FOR_STEADY:

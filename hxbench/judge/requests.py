@@ -9,7 +9,17 @@ from hxbench.records.run_directory import Records
 
 NANOSECONDS = 1e9  # in a second; dividing by it is exact to the last digit, multiplying by 1e-9 is not
 
-_PLANNED = ["request_id", "trial", "phase", "stage", "user", "conversation", "turn", "max_tokens"]
+_PLANNED = [
+    "request_id",
+    "trial",
+    "phase",
+    "stage",
+    "user",
+    "conversation",
+    "turn",
+    "prompt_class",
+    "max_tokens",
+]
 _COPIED = [
     "outcome", "error_phase", "error", "prompt_tokens", "output_tokens", "cached_tokens", "token_source",
     "deltas", "stamp",

@@ -39,7 +39,7 @@ def output_length(measured: Measured) -> Found:
 
 
 def cached(measured: Measured) -> Found:
-    """Returns the share of prompt tokens that the server took from a cache.
+    """Returns the share of prompt tokens from a cache of the server, beyond what prompts share by plan.
 
     Of first turns only: that the later ones find their own conversation there is what a cache is for.
     """
@@ -49,7 +49,12 @@ def cached(measured: Measured) -> Found:
     if not prompt:
         return None, NOT_STATED
     share = int(good["cached_tokens"].sum()) / prompt
-    return share, f"{units.share(share)} of the prompt tokens came from a cache"
+    detail = f"{units.share(share)} of the prompt tokens came from a cache"
+    written = measured.records.facts.get("prompts") or {}
+    if not written.get("shared_tokens"):
+        return share, detail
+    planned = written["shared_tokens"] / written["tokens"]
+    return max(0.0, share - planned), f"{detail}; prompts share {units.share(planned)} by plan"
 
 
 def request_cap(measured: Measured) -> Found | None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, JsonValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, ValidationError, core_schema
 
 from hxbench import units
-from hxbench.plan import objectives
+from hxbench.plan import lengths, objectives
 from hxbench.plan.messages import shown
 
 EMBEDDED = "embedded"
@@ -133,6 +133,7 @@ Slope = Annotated[Ramp, _Slope()]
 Duration = Annotated[float, DURATION]
 DurationOrZero = Annotated[float, Quantity("duration", at_most=7 * _DAY, zero=True)]
 Rate = Annotated[float, _RATE]
+Share = Annotated[float, Quantity("share", at_most=1)]
 Size = Annotated[int, Quantity("size", at_most=1e15)]
 Cores = Annotated[float, Quantity("cores", at_most=1e5)]
 Name = Annotated[str, Text("[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits and . _ - (64 at most)")]
@@ -189,6 +190,41 @@ class _Objectives:
 
 
 Objectives = Annotated[tuple[objectives.Objective, ...], _Objectives()]
+
+
+@dataclass(frozen=True)
+class _Tokens:
+    """Reads a number of tokens, or a mapping that names its distribution, see `lengths.read`."""
+
+    most: int
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
+        write = core_schema.plain_serializer_function_ser_schema(lengths.write)
+        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
+
+    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
+        tokens = {"type": "integer", "minimum": 1, "maximum": self.most}
+        kinds = {"from": tokens, "to": tokens, "median": tokens, "sigma": {"type": "number"}}
+        mappings = [
+            {
+                "type": "object",
+                "properties": {"distribution": {"const": name}} | {key: kinds[key] for key in keys},
+                "required": ["distribution", *keys],
+                "additionalProperties": False,
+            }
+            for name, keys in lengths.KEYS.items()
+        ]
+        return {"anyOf": [tokens, *mappings]}
+
+    def read(self, written: Any) -> lengths.Lengths:
+        try:
+            return lengths.read(written, self.most)
+        except lengths.LengthError as error:
+            raise broken(error.path, str(error)) from None
+
+
+Tokens = Annotated[lengths.Lengths, _Tokens(lengths.MOST)]
+PromptTokens = Annotated[lengths.Lengths, _Tokens(lengths.MOST_OF_A_PROMPT)]
 
 
 # What decides the measurement is set where it is recorded, and what frames a message is the client's.

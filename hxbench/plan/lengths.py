@@ -1,17 +1,23 @@
-"""How many output tokens requests ask for: one number, or drawn for each request from a distribution."""
+"""How many tokens: one number, or drawn for each request from a distribution. Standard library only."""
 
 from dataclasses import dataclass
 from math import log
 from random import Random
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic_core import CoreSchema, core_schema
-
-from hxbench.plan.fields import broken
 from hxbench.plan.messages import shown, suggestion
 
-_MOST = 10**6
-_KEYS = {"uniform": ("from", "to"), "lognormal": ("median", "sigma", "from", "to")}
+MOST = 10**6
+MOST_OF_A_PROMPT = 131_072  # the context of the usual large models; its text fits a line of a prompt file
+KEYS = {"uniform": ("from", "to"), "lognormal": ("median", "sigma", "from", "to")}
+
+
+class LengthError(ValueError):
+    """What is wrong with a length, and the keys below it that lead there."""
+
+    def __init__(self, path: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 @dataclass(frozen=True)
@@ -33,80 +39,59 @@ class Lengths:
         return min(max(drawn, self.least), self.most)
 
 
-class _OutputTokens:
-    """Reads a number, or a mapping that names its distribution, into lengths."""
-
-    def __get_pydantic_core_schema__(self, *_: Any) -> CoreSchema:
-        write = core_schema.plain_serializer_function_ser_schema(self.write)
-        return core_schema.no_info_plain_validator_function(self.read, serialization=write)
-
-    def __get_pydantic_json_schema__(self, *_: Any) -> dict[str, Any]:
-        tokens = {"type": "integer", "minimum": 1, "maximum": _MOST}
-        kinds = {"from": tokens, "to": tokens, "median": tokens, "sigma": {"type": "number"}}
-        mappings = [
-            {
-                "type": "object",
-                "properties": {"distribution": {"const": name}} | {key: kinds[key] for key in keys},
-                "required": ["distribution", *keys],
-                "additionalProperties": False,
-            }
-            for name, keys in _KEYS.items()
-        ]
-        return {"anyOf": [tokens, *mappings]}
-
-    def read(self, written: Any) -> Lengths:
-        if not isinstance(written, dict):
-            tokens = _tokens(written)
-            return Lengths(tokens, tokens)
-        keys = _KEYS.get(name) if isinstance(name := written.get("distribution"), str) else None
-        if keys is None:
-            raise broken(("distribution",), f"expected uniform or lognormal, got {shown(name)}")
-        _require_keys(written, ("distribution", *keys))
-        numbers = {key: _at(key, _tokens, written[key]) for key in keys if key != "sigma"}
-        if numbers["from"] >= numbers["to"]:
-            raise broken(("to",), f"expected a number above {numbers['from']}, got {numbers['to']}")
-        sigma = _at("sigma", _sigma, written["sigma"]) if "sigma" in keys else 0.0
-        return Lengths(numbers["from"], numbers["to"], numbers.get("median"), sigma)
-
-    @staticmethod
-    def write(lengths: Lengths) -> int | dict[str, Any]:
-        if lengths.least == lengths.most:
-            return lengths.least
-        bounds = {"from": lengths.least, "to": lengths.most}
-        if lengths.median is None:
-            return {"distribution": "uniform", **bounds}
-        return {"distribution": "lognormal", "median": lengths.median, "sigma": lengths.sigma, **bounds}
+def fixed(tokens: int) -> Lengths:
+    """Returns the one length."""
+    return Lengths(tokens, tokens)
 
 
-OutputTokens = Annotated[Lengths, _OutputTokens()]
+def read(written: Any, most: int = MOST) -> Lengths:
+    """Returns the lengths, up to `most`, that a number means, or a mapping that names its distribution.
+
+    Raises:
+        LengthError: it is neither.
+    """
+    if not isinstance(written, dict):
+        return fixed(_tokens(written, (), most))
+    keys = KEYS.get(name) if isinstance(name := written.get("distribution"), str) else None
+    if keys is None:
+        raise LengthError(("distribution",), f"expected uniform or lognormal, got {shown(name)}")
+    _require_keys(written, ("distribution", *keys))
+    numbers = {key: _tokens(written[key], (key,), most) for key in keys if key != "sigma"}
+    if numbers["from"] >= numbers["to"]:
+        raise LengthError(("to",), f"expected a number above {numbers['from']}, got {numbers['to']}")
+    sigma = _sigma(written["sigma"]) if "sigma" in keys else 0.0
+    return Lengths(numbers["from"], numbers["to"], numbers.get("median"), sigma)
+
+
+def write(lengths: Lengths) -> int | dict[str, Any]:
+    """Returns what `read` reads as these lengths."""
+    if lengths.least == lengths.most:
+        return lengths.least
+    bounds = {"from": lengths.least, "to": lengths.most}
+    if lengths.median is None:
+        return {"distribution": "uniform", **bounds}
+    return {"distribution": "lognormal", "median": lengths.median, "sigma": lengths.sigma, **bounds}
 
 
 def _require_keys(written: dict[str, Any], keys: tuple[str, ...]) -> None:
     for key in written:
         if key not in keys:
-            raise broken((key,), f"unknown key; {suggestion(key, keys)}")
+            raise LengthError((key,), f"unknown key; {suggestion(key, keys)}")
     for key in keys:
         if key not in written:
-            raise broken((key,), "required, missing")
+            raise LengthError((key,), "required, missing")
 
 
-def _at(key: str, read: Any, written: Any) -> Any:
-    try:
-        return read(written)
-    except ValueError as error:
-        raise broken((key,), str(error)) from None
-
-
-def _tokens(written: Any) -> int:
+def _tokens(written: Any, path: tuple[str, ...], most: int) -> int:
     if type(written) is not int:
-        raise ValueError(f"expected a whole number, got {shown(written)}")
-    if not 1 <= written <= _MOST:
-        bound = "1 or more" if written < 1 else f"at most {_MOST}"
-        raise ValueError(f"expected a number of {bound}, got {written}")
+        raise LengthError(path, f"expected a whole number, got {shown(written)}")
+    if not 1 <= written <= most:
+        bound = "1 or more" if written < 1 else f"at most {most}"
+        raise LengthError(path, f"expected a number of {bound}, got {written}")
     return written
 
 
 def _sigma(written: Any) -> float:
     if type(written) not in (int, float) or not 0 < written <= 5:
-        raise ValueError(f"expected a number above 0 and at most 5, got {shown(written)}")
+        raise LengthError(("sigma",), f"expected a number above 0 and at most 5, got {shown(written)}")
     return float(written)

@@ -15,8 +15,9 @@ Count = Annotated[int, Field(ge=1, le=10**7)]
 # What has no place in each loop, and what each needs.
 _FOREIGN = {
     "open": ("users", "ramp_up", "think_time"),
-    "closed": ("rate", "stages", "series", "arrivals", "burstiness", "max_in_flight"),
+    "closed": ("rate", "stages", "series", "trace", "arrivals", "burstiness", "max_in_flight"),
 }
+_FOREIGN_TO_TRACE = ("rate", "stages", "series", "arrivals", "burstiness", "measure", "requests")
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
 _TWO_LENGTHS = "give one of load.measure and load.requests, and null for the other"
 # A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
@@ -50,6 +51,8 @@ class Load(Section):
     """Open loop only, instead of rate and measure: one stretch of load after the other."""
     series: Line | None = None
     """Open loop only, instead of stages: a CSV file `seconds,rate` that is read into them."""
+    trace: Line | None = None
+    """Open loop only, instead of rate, stages and arrivals: a shipped trace, or the path of a JSONL file."""
     arrivals: Literal["constant", "poisson", "gamma"] | None = None
     """Open loop only; poisson when not given."""
     burstiness: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
@@ -74,18 +77,18 @@ class Load(Section):
         """How many users a closed loop has, scale included: at least one."""
         return max(1, round((self.users or 1) * self.scale))
 
-    def scaled_s(self, seconds: float) -> float:
-        """Returns a time of the load's shape as it is run: the time scale included."""
-        return seconds * self.time_scale
+    def scaled(self, time: float) -> float:
+        """Returns a time of the load as it is run, in the unit it came in: the time scale included."""
+        return time * self.time_scale
 
     @property
     def ramp_up_s(self) -> float:
         """How long it takes until all users of a closed loop are there, time scale included."""
-        return self.scaled_s(self.ramp_up or 0.0)
+        return self.scaled(self.ramp_up or 0.0)
 
     def thinking_s(self, seed: int, request_id: str) -> float:
         """Returns how long the user thinks after this request's answer, time scale included."""
-        return self.scaled_s(self.think_time.after(seed, request_id)) if self.think_time else 0.0
+        return self.scaled(self.think_time.after(seed, request_id)) if self.think_time else 0.0
 
     @property
     def slopes(self) -> tuple[tuple[str | None, Ramp, float | None], ...]:
@@ -95,7 +98,7 @@ class Load(Section):
         """
         if self.stages is not None:
             return tuple(
-                (each.name, each.rate.times(self.scale), self.scaled_s(each.duration)) for each in self.stages
+                (each.name, each.rate.times(self.scale), self.scaled(each.duration)) for each in self.stages
             )
         if self.rate is None:
             return ()
@@ -105,8 +108,8 @@ class Load(Section):
     def measured_s(self) -> float | None:
         """The measured window in seconds, time scale included; None where a number of requests ends it."""
         if self.stages is not None:
-            return sum(self.scaled_s(stage.duration) for stage in self.stages)
-        return None if self.measure is None else self.scaled_s(self.measure)
+            return sum(self.scaled(stage.duration) for stage in self.stages)
+        return None if self.measure is None else self.scaled(self.measure)
 
     @property
     def expected_arrivals(self) -> float | None:
@@ -120,8 +123,10 @@ class Load(Section):
     def _fill(cls, written: Any) -> Any:
         if not isinstance(written, Mapping):
             return written
-        is_open = any(written.get(key) is not None for key in ("rate", "stages", "series"))
+        is_open = any(written.get(key) is not None for key in ("rate", "stages", "series", "trace"))
         loop = written.get("loop", "open" if is_open else "closed")
+        if written.get("trace") is not None:
+            return {"loop": loop, **written}
         shape = {"arrivals": "poisson"} if loop == "open" else {"users": 1}
         has_length = any(written.get(key) is not None for key in ("requests", "stages", "series"))
         length = {} if has_length else {"measure": "60 s"}
@@ -138,6 +143,8 @@ class Load(Section):
         for key in _FOREIGN[self.loop]:
             if getattr(self, key) is not None:
                 raise broken((key,), f"has no place in a load with loop: {self.loop}; set it to null")
+        if self.trace is not None:
+            return self
         for key in _NEEDED[self.loop]:
             if getattr(self, key) is None:
                 raise broken((key,), f"required by loop: {self.loop}")
@@ -150,6 +157,9 @@ class Load(Section):
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Self:
+        if self.trace is not None:
+            self._has_times_of_a_trace()
+            return self
         if self.stages is None:
             if (self.measure is None) == (self.requests is None):
                 raise broken(("measure",), _TWO_LENGTHS)
@@ -164,6 +174,15 @@ class Load(Section):
         if twice:
             raise broken(("stages",), f"two stages are called {twice[0]}")
         return self
+
+    def _has_times_of_a_trace(self) -> None:
+        for key in _FOREIGN_TO_TRACE:
+            if getattr(self, key) is not None:
+                raise broken(
+                    (key,), "has no place beside load.trace, which has its own times; set it to null"
+                )
+        if self.scale != 1:
+            raise broken(("scale",), "has no place beside load.trace, which has its own times; set it to 1")
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Self:

@@ -7,18 +7,16 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from random import Random
 from typing import TYPE_CHECKING
 
 from hxbench.errors import ProfileError
-from hxbench.plan import arrivals
+from hxbench.plan import arrivals, asking, trace
 from hxbench.plan.arrivals import MAIN, Place
+from hxbench.plan.asking import Asked
 from hxbench.plan.workload import Prompt
 
 if TYPE_CHECKING:
     from hxbench.plan.profile import Load, Profile
-
-_Asked = tuple[Prompt, int, int]  # its turn and the output tokens
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,12 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
     Raises: ProfileError when an open loop has conversations, and when the load needs more requests or output
     tokens than the limits of the run, of which each trial has an equal share.
     """
-    affordable = _affordable(profile, prompts, trial)
+    affordable = asking.affordable(profile, prompts, trial)
     if profile.load.loop == "closed":
         places: list[Place] = _to_be_taken(profile, affordable)
     else:
         _refuse_turns(profile, prompts)
-        due = arrivals.places(profile.load, profile.workload.seed, trial)
+        due = _due(profile, prompts, trial)
         places = list(islice(due, len(affordable) + 1))
         _refuse_above(len(affordable), profile, len(places))
     rows: list[Planned] = []
@@ -66,31 +64,10 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
     return rows
 
 
-def _affordable(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[_Asked]:
-    """Returns prompt and output tokens of as many requests as a trial's share of the limits allows."""
-    limits, trials, seed = profile.limits, profile.load.trials, profile.workload.seed
-    order = Random(f"prompts {seed} {trial}")  # noqa: S311 - to be repeated, not to be secret
-    lengths = Random(f"lengths {seed} {trial}")  # noqa: S311 - as above
-    chosen: list[_Asked] = []
-    left = limits.tokens // trials
-    for prompt, turn in islice(_turns(_shuffled(prompts, order)), limits.requests // trials):
-        tokens = prompt.max_tokens or profile.workload.output_tokens.draw(lengths)
-        left -= tokens
-        if left < 0:
-            break
-        chosen.append((prompt, turn, tokens))
-    return chosen
-
-
-def _shuffled(prompts: Sequence[Prompt], generator: Random) -> Iterator[Prompt]:
-    """Yields all prompts in a random order, then all of them again in another, without end."""
-    while prompts:
-        yield from generator.sample(prompts, len(prompts))
-
-
-def _turns(prompts: Iterator[Prompt]) -> Iterator[tuple[Prompt, int]]:
-    """Yields each prompt with its turns, one after the other."""
-    return ((prompt, turn) for prompt in prompts for turn in range(prompt.turns))
+def _due(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> Iterator[Place]:
+    if profile.load.trace is not None:
+        return trace.places(profile.load, prompts)
+    return arrivals.places(profile.load, profile.workload.seed, trial)
 
 
 def _refuse_turns(profile: "Profile", prompts: Sequence[Prompt]) -> None:
@@ -103,7 +80,7 @@ def _refuse_turns(profile: "Profile", prompts: Sequence[Prompt]) -> None:
         )
 
 
-def _to_be_taken(profile: "Profile", affordable: Sequence[_Asked]) -> list[Place]:
+def _to_be_taken(profile: "Profile", affordable: Sequence[Asked]) -> list[Place]:
     """Returns the rows of a closed loop: those to warm up with, then those to measure."""
     load, users, most = profile.load, profile.load.scaled_users, len(affordable)
     begins = [number for number, (_, turn, _) in enumerate(affordable) if turn == 0]
@@ -138,7 +115,7 @@ def _refuse_above(affordable: int, profile: "Profile", needed: int) -> None:
         )
 
 
-def _row(profile: "Profile", trial: int, place: Place, asked: _Asked, earlier: Sequence[Planned]) -> Planned:
+def _row(profile: "Profile", trial: int, place: Place, asked: Asked, earlier: Sequence[Planned]) -> Planned:
     prompt, turn, max_tokens = asked
     request_id = f"t{trial}-{len(earlier) + 1:06d}"
     digest = hashlib.sha256(f"sampling {profile.workload.seed} {request_id}".encode()).digest()

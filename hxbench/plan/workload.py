@@ -1,22 +1,24 @@
 """Prompts: read from JSON lines, and turned into the messages of a request. Standard library only."""
 
 import hashlib
-import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from hxbench.errors import InputError, ProfileError
-from hxbench.shipped import shipped
+from hxbench.errors import ProfileError
+from hxbench.plan import json_lines, lengths
+from hxbench.plan.lengths import LengthError, Lengths
+from hxbench.plan.synthesis import Part
 
-MAX_LINE = 1 << 20  # characters; longer than any context a prompt could fill
-_KEYS = {
-    "id": str, "prompt": str, "messages": list, "turns": list, "system": str, "class": str, "max_tokens": int,
-    "expected": str,
+_KEYS: dict[str, type] = {
+    "id": str, "prompt": str, "messages": list, "turns": list, "system": str, "prompt_tokens": Lengths,
+    "class": str, "max_tokens": Lengths, "expected": str,
 }  # fmt: skip
-_CALLED = {str: "text", list: "a list", int: "a whole number"}
+_CALLED: dict[type, str] = {str: "text", list: "a list"}
+_TEXTS = ("prompt", "messages", "turns", "prompt_tokens")  # of which a line has one
+UNWRITTEN = ({"role": "user", "content": ""},)
+_KEY = "workload.prompts"
 _ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -25,15 +27,20 @@ class Prompt:
     """One prompt; `expected` is a regular expression that an answer holds, whatever its case.
 
     A conversation of several `turns` has in `messages` all it comes to say: what the user asks in each, and
-    between two of them the answer that the file gives, never the server's.
+    between two of them the answer that the file gives, never the server's. Of a prompt that says only how
+    many `tokens` it has, or of what `parts` it is made, the message is empty until it is written. `due_ns` is
+    when a trace has it due, from its start.
     """
 
     id: str
     messages: tuple[dict[str, str], ...]
     prompt_class: str
-    max_tokens: int | None = None
+    max_tokens: Lengths | None = None
     expected: str | None = None
     turns: int = 1
+    tokens: Lengths | None = None
+    parts: tuple[Part, ...] = ()
+    due_ns: int | None = None
 
 
 def load_prompts(name_or_path: str | Path) -> tuple[Prompt, ...]:
@@ -41,16 +48,15 @@ def load_prompts(name_or_path: str | Path) -> tuple[Prompt, ...]:
 
     Raises: ProfileError with file and line when there is no such file or a line is no prompt.
     """
-    path, shown = _file(str(name_or_path))
+    path, called = json_lines.find(str(name_or_path), "prompts", _KEY)
     prompts: dict[str, Prompt] = {}
-    for number, line in _lines(path, shown):
-        place = f"{shown}:{number}"
-        prompt = _prompt(_object(line, place), f"{path.stem}-{number:03d}", path.stem, place)
+    for line, number, place in json_lines.read(path, called, _KEY):
+        prompt = read_prompt(line, f"{path.stem}-{number:03d}", path.stem, place)
         if prompt.id in prompts:
             raise ProfileError(f"{place}: id: {prompt.id} stands on an earlier line too")
         prompts[prompt.id] = prompt
     if not prompts:
-        raise ProfileError(f"{shown}: holds no prompts")
+        raise ProfileError(f"{called}: holds no prompts")
     return tuple(prompts.values())
 
 
@@ -70,98 +76,53 @@ def salt(seed: int, conversation: str) -> str:
     return hashlib.sha256(f"{seed} {conversation}".encode()).hexdigest()[:8]
 
 
-def _file(name_or_path: str) -> tuple[Path, str]:
-    path = Path(name_or_path)
-    if path.suffix == ".jsonl" or path.name != name_or_path:
-        return path, name_or_path
-    try:
-        return shipped("data", f"prompts/{name_or_path}.jsonl"), f"data/prompts/{name_or_path}.jsonl"
-    except InputError as error:
-        raise ProfileError(f"workload.prompts: {error}") from None
+def read_prompt(line: dict[str, Any], default_id: str, default_class: str, place: str) -> Prompt:
+    """Returns the prompt that a line means; `place` is what messages call the line.
 
-
-def _lines(path: Path, shown: str) -> Iterator[tuple[int, str]]:
-    """Yields the lines that are not blank with their numbers, never holding more than one."""
-    number = 0
-    try:
-        if path.exists() and not path.is_file():
-            raise ProfileError(f"{shown}: is no regular file, expected JSON lines")
-        with path.open(encoding="utf-8-sig") as file:
-            while line := file.readline(MAX_LINE + 1):
-                number += 1
-                if len(line) > MAX_LINE:
-                    raise ProfileError(f"{shown}:{number}: is above {MAX_LINE} characters")
-                if line.strip():
-                    yield number, line
-    except OSError as error:
-        raise ProfileError(f"{shown}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ProfileError(f"{shown}: is not UTF-8, in line {number + 1} or soon after") from None
-    except ValueError:  # a NUL in the name
-        raise ProfileError("workload.prompts: is no file name") from None
-
-
-def _object(line: str, place: str) -> dict[str, Any]:
-    """Returns the JSON object of a line, refusing what Python's reader lets through."""
-    try:
-        value = json.loads(line, object_pairs_hook=_unique, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
-    except json.JSONDecodeError as error:
-        raise ProfileError(f"{place}: is not JSON: {error.msg}, column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise ProfileError(f"{place}: is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise ProfileError(f'{place}: expected an object such as {{"prompt": "..."}}')
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("duplicate key")
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not allowed")
-
-
-def _prompt(line: dict[str, Any], default_id: str, default_class: str, place: str) -> Prompt:
+    Raises: ProfileError when a key is unknown or its value not as it should be.
+    """
     for key, value in line.items():
         if key not in _KEYS:
             raise ProfileError(f"{place}: {_shown(key)}: unknown key; expected one of {', '.join(_KEYS)}")
-        if type(value) is not _KEYS[key]:
+        if _KEYS[key] is not Lengths and type(value) is not _KEYS[key]:
             raise ProfileError(f"{place}: {key}: expected {_CALLED[_KEYS[key]]}")
     prompt = Prompt(
         id=line.get("id", default_id),
         messages=_messages(line, place),
         prompt_class=line.get("class", default_class),
-        max_tokens=line.get("max_tokens"),
+        max_tokens=_lengths(line, "max_tokens", place, lengths.MOST),
         expected=line.get("expected"),
         turns=len(line.get("turns", [None])),
+        tokens=_lengths(line, "prompt_tokens", place, lengths.MOST_OF_A_PROMPT),
     )
     _check(prompt, place)
     return prompt
 
 
 def _messages(line: dict[str, Any], place: str) -> tuple[dict[str, str], ...]:
-    if sum(key in line for key in ("prompt", "messages", "turns")) != 1:
-        raise ProfileError(f"{place}: expected one of prompt, messages and turns")
+    if len(line.keys() & _TEXTS) != 1:
+        raise ProfileError(f"{place}: expected one of {', '.join(_TEXTS)}")
     if "turns" in line:
         return _conversation(line, place)
     if "system" in line:
         raise ProfileError(f"{place}: system: has no place without turns")
+    if "prompt_tokens" in line:
+        return UNWRITTEN
     messages = line.get("messages", [{"role": "user", "content": line.get("prompt")}])
     if not messages:
         raise ProfileError(f"{place}: messages: is empty")
+    _check_messages(messages, f"{place}: {'prompt' if 'prompt' in line else 'messages'}", place)
+    return tuple(messages)
+
+
+def _check_messages(messages: list[Any], text: str, place: str) -> None:
     for message in messages:
         if not isinstance(message, dict) or message.keys() != {"role", "content"}:
             raise ProfileError(f"{place}: messages: expected objects of role and content")
         if message["role"] not in _ROLES:
             raise ProfileError(f"{place}: messages: expected a role of {', '.join(_ROLES)}")
         if not isinstance(message["content"], str) or not message["content"].strip():
-            raise ProfileError(f"{place}: {'prompt' if 'prompt' in line else 'messages'}: expected some text")
-    return tuple(messages)
+            raise ProfileError(f"{text}: expected some text")
 
 
 def _conversation(line: dict[str, Any], place: str) -> tuple[dict[str, str], ...]:
@@ -188,14 +149,17 @@ def _said(role: str, text: Any, place: str) -> dict[str, str]:
     return {"role": role, "content": text}
 
 
+def _lengths(line: dict[str, Any], key: str, place: str, most: int) -> Lengths | None:
+    try:
+        return lengths.read(line[key], most) if key in line else None
+    except LengthError as error:
+        raise ProfileError(f"{place}: {'.'.join((key, *error.path))}: {error}") from None
+
+
 def _check(prompt: Prompt, place: str) -> None:
     for key, text in (("id", prompt.id), ("class", prompt.prompt_class)):
         if not text.isprintable() or not 0 < len(text) <= 128:
             raise ProfileError(f"{place}: {key}: expected up to 128 printable characters")
-    if prompt.max_tokens is not None and not 1 <= prompt.max_tokens <= 10**6:
-        raise ProfileError(
-            f"{place}: max_tokens: expected a number from 1 to 1000000, got {prompt.max_tokens}"
-        )
     if prompt.turns > 1 and prompt.expected is not None:
         raise ProfileError(f"{place}: expected: has no place in a conversation of several turns")
     try:

@@ -343,7 +343,8 @@ def functional_checks(client: Client, profile: Profile, questions: tuple[Prompt,
 def _question(profile: Profile, prompt: Prompt) -> bytes:
     extra = {key: value for key, value in profile.target.extra_body.items() if key != "ignore_eos"}
     messages = request_messages(prompt, None)
-    return _body(profile, messages, prompt.max_tokens or ANSWER_TOKENS, extra, stream=False)
+    most = prompt.max_tokens.most if prompt.max_tokens else ANSWER_TOKENS
+    return _body(profile, messages, most, extra, stream=False)
 
 
 def _bad_requests(client: Client, profile: Profile) -> Iterator[tuple[str, bytes]]:
