@@ -261,6 +261,7 @@ def test_the_summary_has_failures_and_successes_apart() -> None:
     assert ({"failed": 2, "ok": 18}, {"headers": 2}) == (
         found["counts"]["by_outcome"], found["counts"]["by_error_phase"],
     )  # fmt: skip
+    assert {"short": 20} == found["counts"]["by_class"]
     assert ({"prompt": 720, "output": 576, "cached": 0}, 0.1) == (found["tokens"], found["error_rate"])
 
 

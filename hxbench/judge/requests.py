@@ -41,7 +41,7 @@ def per_request(records: Records) -> pd.DataFrame:
     zero = zero_ns(records, schedule["trial"])
     due_ns = rows["due_ns"].fillna(schedule["due_ns"])
     origin_ns = due_ns if is_open else rows["dispatched_ns"]
-    frame = schedule[["request_id", "trial", "phase", "stage", "user", "max_tokens"]].copy()
+    frame = schedule[["request_id", "trial", "phase", "stage", "user", "prompt_class", "max_tokens"]].copy()
     frame[_COPIED] = rows[_COPIED]
     frame["outcome"] = frame["outcome"].fillna("unfinished")
     frame["ok"] = (frame["outcome"] == "ok").astype(bool)

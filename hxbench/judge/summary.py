@@ -35,6 +35,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
             "attempted": len(attempted),
             "ok": int(attempted["ok"].sum()),
             "by_outcome": _counts(attempted["outcome"]),
+            "by_class": _counts(attempted["prompt_class"]),
             "by_error_phase": _counts(attempted["error_phase"]),
         },
         "tokens": _tokens(attempted[attempted["ok"]]),
