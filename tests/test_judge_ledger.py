@@ -190,6 +190,16 @@ def test_cached_share(cached: int, state: str) -> None:
     assert (state, cached / 40) == (found.state, found.value)
 
 
+@pytest.mark.parametrize(("cached", "state"), [(24, "ok"), (25, "broken")])
+def test_what_prompts_share_by_plan_may_come_from_a_cache(cached: int, state: str) -> None:
+    run = records()
+    run = replace(run, facts={**run.facts, "prompts": {"tokens": 400, "shared_tokens": 200}})
+    found = entry(changed(run, "requests", cached_tokens=cached), "cached_share")
+    assert (state, pytest.approx((cached - 20) / 40)) == (found.state, found.value)
+    assert found.detail.endswith("; prompts share 50 % by plan")
+    assert 0 == entry(changed(run, "requests", cached_tokens=4), "cached_share").value
+
+
 def test_a_token_with_the_end_of_its_stream_behind_it_hides_no_gap() -> None:
     assert "ok" == entry(changed(records(), "reads", segments=5, deltas=1), "coalesced_reads").state
 

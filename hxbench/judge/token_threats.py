@@ -35,13 +35,18 @@ def output_length(measured: Measured) -> Found:
 
 
 def cached(measured: Measured) -> Found:
-    """Returns the share of prompt tokens that the server took from a cache."""
+    """Returns the share of prompt tokens from a cache of the server, beyond what prompts share by plan."""
     good = _good(measured).dropna(subset=["cached_tokens", "prompt_tokens"])
     prompt = int(good["prompt_tokens"].sum())
     if not prompt:
         return None, NOT_STATED
     share = int(good["cached_tokens"].sum()) / prompt
-    return share, f"{units.share(share)} of the prompt tokens came from a cache"
+    detail = f"{units.share(share)} of the prompt tokens came from a cache"
+    written = measured.records.facts.get("prompts") or {}
+    if not written.get("shared_tokens"):
+        return share, detail
+    planned = written["shared_tokens"] / written["tokens"]
+    return max(0.0, share - planned), f"{detail}; prompts share {units.share(planned)} by plan"
 
 
 def request_cap(measured: Measured) -> Found | None:
