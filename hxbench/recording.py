@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
-from hxbench.plan.profile import EMBEDDED, REFERENCE
+from hxbench.plan.profile import EMBEDDED, REFERENCE, Profile
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
-from hxbench.record import calibration, decoder, facts, lock, preflight, sampler
+from hxbench.record import calibration, decoder, facts, lock, preflight, sampler, texts, tokenizer
 from hxbench.record.children import Child
 from hxbench.record.supervisor import (
     DECODER_END_S,
@@ -73,16 +74,18 @@ class Recording:
         self._schedule: list[tuple[Any, ...]] = []
         self._schedule_hashes: list[str] = []
         self._measuring = False
+        self._written: dict[str, Any] = {}
 
     def record(self) -> Path:
         profile = self._profile
         if profile.target.server is None:
             raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
         preflight.secret_names(profile)
-        self._prompts = load_prompts(profile.workload.prompts)
+        prompts = prompts_of(profile)
         self._questions = load_prompts(profile.answers) if profile.answers else ()
-        preflight.require_sendable(profile, (*self._prompts, *self._questions))
-        self._plans = [build(profile, self._prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        preflight.require_sendable(profile, (*prompts, *self._questions))
+        self._plans = [build(profile, prompts, trial) for trial in range(1, profile.load.trials + 1)]
+        self._texts = texts.planned(profile, prompts, self._plans)
         self._require_consent()
         self._model = self._find_model()
         target = self._wanted_dir or outputs()
@@ -166,8 +169,9 @@ class Recording:
                 preflight.await_ready(client, self._profile)
                 preflight.require_model(client, self._profile)
                 asked.raise_if_asked()
+                load = self._write_texts(client) if self._texts else self._profile
                 self._measuring = True
-                recording = Trial(self._profile, served, self._dir, trial, log)
+                recording = Trial(load, served, self._dir, trial, log)
                 with self._calibrating(trial, asked):
                     self._schedule = recording.record(
                         planned, self._schedule, child, asked, self._show.update, self._note_schedule
@@ -177,6 +181,14 @@ class Recording:
             finally:
                 self._exchanges += client.exchanges
                 client.close()
+
+    def _write_texts(self, client: preflight.Client) -> Profile:
+        """Writes what requests say, once a tokenizer can be asked; returns what the worker follows."""
+        if not self._written:
+            self._show.say(f"writing {units.count(len(self._texts))} prompts")
+            count = tokenizer.counter(client, self._profile.target.model)
+            self._written = texts.write(self._dir, self._profile, self._texts, count)
+        return texts.read_from(self._dir, self._profile)
 
     def _note_schedule(self) -> None:
         """Writes down, before the first request, what is known by then: a killed run keeps it."""
@@ -252,6 +264,7 @@ class Recording:
             "started_utc": self._started.isoformat(timespec="seconds"),
             "finished_utc": finished and finished.isoformat(timespec="seconds"),
             "schedule_sha256": self._schedule_hashes,
+            "prompts": self._written or None,
         }
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:

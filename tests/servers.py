@@ -96,6 +96,7 @@ class Behaviour:
     health: Script = field(default=lambda _: [plain(200, '{"status": "ok"}')])
     models: Script = field(default=lambda _: [plain(200, '{"data": [{"id": "m"}]}')])
     metrics: Script = field(default=lambda _: [plain(404, "{}")])
+    tokenize: Script = field(default=lambda _: [plain(404, "{}")])
 
 
 class Server:
@@ -176,6 +177,7 @@ class Server:
             "/health": self.behaviour.health,
             "/v1/models": self.behaviour.models,
             "/metrics": self.behaviour.metrics,
+            "/tokenize": self.behaviour.tokenize,
         }
         return known.get(request.path, lambda _: [plain(404, '{"error": "not found"}')])
 

@@ -324,3 +324,39 @@ def test_a_scaled_load_is_held_against_the_limits_as_it_will_be():
     with pytest.raises(ProfileError) as caught:
         resolve("smollm2-135m", overrides=overrides)
     assert "--users: load.users: 6000 requests are above limits.requests, 5000" == str(caught.value)
+
+
+TEXTS = ("prompts", "classes", "prompt_tokens", "prefix")
+
+
+@pytest.mark.parametrize(
+    ("expected", "given"),
+    [
+        ({"prompt_tokens"}, {"workload.prompt_tokens": 9}),
+        ({"prompt_tokens"}, {"workload.prompt_tokens": {"distribution": "uniform", "from": 5, "to": 9}}),
+        (
+            {"prompt_tokens", "prefix"},
+            {"workload.prompt_tokens": 9, "workload.prefix": {"tokens": 4, "shared_by": 2}},
+        ),
+        ({"prompts", "classes"}, {"workload.prompts": "mixed"}),
+        (set(), {"load.trace": "sample"}),
+    ],
+)
+def test_a_later_layer_that_says_what_is_asked_takes_back_what_said_it_before(write, expected, given):
+    before = write(
+        "target: {model: m}\nload: {requests: 9}\n"
+        "workload: {prompts: short, classes: {short: 100 %}, output_tokens: 4}\n"
+    )
+    resolved = resolve(before, overrides={key: (value, "--set") for key, value in given.items()})
+    assert expected == {key for key in TEXTS if getattr(resolved.profile.workload, key) is not None}
+    assert ("trace" in str(given)) == (resolved.profile.load.requests is None)
+
+
+def test_a_set_of_prompts_takes_back_lengths_and_a_rate_takes_back_a_trace(write):
+    made_up = write("target: {model: m}\nworkload: {prompt_tokens: 9, prefix: {tokens: 4, shared_by: 2}}\n")
+    workload = resolve(made_up, overrides={"workload.prompts": ("short", "--prompts")}).profile.workload
+    assert ("short", None, None) == (workload.prompts, workload.prompt_tokens, workload.prefix)
+    traced = write("target: {model: m}\nload: {trace: sample}\n", "trace.yaml")
+    for key, value in (("load.rate", 2), ("load.users", 2)):
+        resolved = resolve(traced, overrides={key: (value, "--set")})
+        assert (None, "short") == (resolved.profile.load.trace, resolved.profile.workload.prompts)

@@ -13,6 +13,7 @@ from hxbench.plan.profile import Load, Profile, json_schema, known_keys, takes_t
 from hxbench.shipped import shipped, shipped_names
 
 CALM = {"name": "calm", "rate": "2 req/s", "duration": "10 s"}
+BESIDE_TRACE = "has no place beside load.trace, which has its own times; set it"
 BESIDE_STAGES = "has no place beside load.stages, which have their own; set it to null"
 OPEN = "a load with loop: open; set it to null"
 CLOSED = "a load with loop: closed; set it to null"
@@ -25,6 +26,9 @@ SECTIONS = {
         "extra_body": {"top_k": 1},
     },
     "workload": {"prompts": "own.jsonl"},
+}
+BESIDE = {
+    key: f"has no place beside {key}; set it to null" for key in ("workload.prompt_tokens", "load.trace")
 }
 
 
@@ -197,6 +201,16 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
         (f"load.measure: {BESIDE_STAGES}", {"stages": [CALM], "measure": "1 s"}),
         (f"load.requests: {BESIDE_STAGES}", {"stages": [CALM], "requests": 9}),
         (f"load.stages: has no place in {CLOSED}", {"loop": "closed", "stages": [CALM]}),
+        (f"load.trace: has no place in {CLOSED}", {"loop": "closed", "trace": "sample"}),
+        (f"load.users: has no place in {OPEN}", {"users": 2, "trace": "sample"}),
+        *(
+            (f"load.{key}: {BESIDE_TRACE} to null", {"trace": "sample", key: value})
+            for key, value in (
+                ("rate", 1), ("stages", [CALM]), ("arrivals", "poisson"), ("burstiness", 2),
+                ("measure", "1 s"), ("requests", 9),
+            )
+        ),
+        (f"load.scale: {BESIDE_TRACE} to 1", {"trace": "sample", "scale": 2}),
         ("load.burstiness: has no place without arrivals: gamma", {"rate": 1, "burstiness": 2.0}),
         (f"load.max_in_flight: has no place in {CLOSED}", {"users": 1, "max_in_flight": 1}),
         (f"load.think_time: has no place in {OPEN}", {"rate": 1, "think_time": "1 s"}),
@@ -471,3 +485,92 @@ def test_the_default_can_decide_an_error_rate_below_one_percent():
 def test_an_open_loop_needs_its_kind_of_arrivals():
     expected = "load.arrivals: required by loop: open"
     assert expected == refused("load", {"rate": 1, "arrivals": None})
+
+
+@pytest.mark.parametrize(
+    ("expected", "workload", "load"),
+    [
+        (f"workload.prompts: {BESIDE['workload.prompt_tokens']}", {"prompts": "a", "prompt_tokens": 9}, {}),
+        (
+            f"workload.classes: {BESIDE['workload.prompt_tokens']}",
+            {"classes": {"a": "100 %"}, "prompt_tokens": 9},
+            {},
+        ),
+        (f"workload.prompts: {BESIDE['load.trace']}", {"prompts": "a"}, {"trace": "b"}),
+        (f"workload.classes: {BESIDE['load.trace']}", {"classes": {"a": "100 %"}}, {"trace": "b"}),
+        (f"workload.prompt_tokens: {BESIDE['load.trace']}", {"prompt_tokens": 9}, {"trace": "b"}),
+        (
+            "workload.prompt_tokens: expected a number of at most 131072, got 131073",
+            {"prompt_tokens": 131073},
+            {},
+        ),
+        ("workload.classes.a: expected a share such as 1 %, got 3", {"classes": {"a": 3}}, {}),
+        ("workload.classes.a: expected a number above 0, got 0 %", {"classes": {"a": "0 %"}}, {}),
+        ("workload.classes.a: expected at most 100 %, got 101 %", {"classes": {"a": "101 %"}}, {}),
+        (
+            "workload.classes: expected shares that add up to 100 %, got 99.9 %",
+            {"classes": {"a": "60 %", "b": "39.9 %"}},
+            {},
+        ),
+        (
+            "workload.classes: expected shares that add up to 100 %, got 0 %",
+            {"classes": {}},
+            {},
+        ),
+        (
+            "workload.prefix: has no place without workload.prompt_tokens",
+            {"prefix": {"tokens": 4, "shared_by": 2}},
+            {},
+        ),
+        (
+            "workload.prefix.tokens: expected less than the 9 of the shortest prompt, got 9",
+            {"prompt_tokens": 9, "prefix": {"tokens": 9, "shared_by": 2}},
+            {},
+        ),
+        (
+            "workload.prefix.shared_by: expected a number of 2 or more, got 1",
+            {"prompt_tokens": 9, "prefix": {"tokens": 8, "shared_by": 1}},
+            {},
+        ),
+        ("workload.prefix.tokens: required, missing", {"prompt_tokens": 9, "prefix": {"shared_by": 2}}, {}),
+    ],
+)
+def test_what_is_asked_is_said_once(expected: str, workload: Any, load: Any) -> None:
+    with pytest.raises(ProfileError) as caught:
+        resolve(
+            overrides={
+                key: (value, "x")
+                for key, value in {
+                    "target.model": "m",
+                    "workload": workload,
+                    "load": load,
+                }.items()
+            }
+        )
+    assert expected == str(caught.value).partition(": ")[2]
+
+
+def test_short_prompts_are_asked_where_nothing_else_is_said() -> None:
+    def prompts(**given: Any) -> str | None:
+        return Profile.model_validate({"target": {"model": "m"}, **given}).workload.prompts
+
+    assert "short" == prompts() == prompts(workload={"seed": 3}) == prompts(workload={"prompts": None})
+    assert "a" == prompts(workload={"prompts": "a"})
+    assert prompts(workload={"prompt_tokens": 9}) is None
+    assert prompts(load={"trace": "sample"}) is None
+
+
+def test_all_there_is_to_ask_is_written_as_it_is_read() -> None:
+    workload = {
+        "prompt_tokens": {"distribution": "uniform", "from": 50, "to": 150},
+        "prefix": {"tokens": 32, "shared_by": 4},
+    }
+    for given in (
+        {"workload": workload},
+        {"workload": {"classes": {"a": "2.5 %", "b": "97.5 %"}}},
+        {"load": {"trace": "b"}},
+    ):
+        made = Profile.model_validate({"target": {"model": "m"}, **given})
+        document = made.model_dump(mode="json", by_alias=True)
+        assert made == Profile.model_validate(document)
+        Draft202012Validator(json.loads(json_schema())).validate({"target": {"model": "m"}, **given})

@@ -235,6 +235,7 @@ def _shape(load: Load) -> dict[str, Any]:
         "users": load.scaled_users if load.loop == "closed" else None, "ramp_up_s": load.ramp_up,
         "think_time_s": load.think_time,
         "rate": None if load.rate is None else load.rate * load.scale, "stages": stages or None,
+        "trace": load.trace,
         "arrivals": load.arrivals, "burstiness": load.burstiness, "max_in_flight": load.max_in_flight,
         "scale": None if load.scale == 1 else load.scale,
     }  # fmt: skip
@@ -257,6 +258,7 @@ def _notes(records: Records) -> list[str]:
     notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
     if not profile.workload.stream:
         notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
+    notes += _lengths_of_prompts(records.facts.get("prompts") or {})
     notes.append(
         "Requests are taken as independent of each other; where they queue, intervals are too narrow."
     )
@@ -268,3 +270,14 @@ def _notes(records: Records) -> list[str]:
         parts = ", ".join(f"{name} {value}" for name, value in missing.items())
         notes.append(f"The source's scenario asks for more than was executed: {parts}.")
     return [*notes, profile.note] if profile.note else notes
+
+
+def _lengths_of_prompts(written: Mapping[str, Any]) -> list[str]:
+    """Returns a sentence on the prompts that were made up to a length, where there are any."""
+    made_up, exact = written.get("made_up"), written.get("exact")
+    if not made_up:
+        return []
+    if exact is None:
+        return ["Prompt lengths are by words, not checked: the server has no tokenizer to ask."]
+    counted = "All" if exact == made_up else f"{units.count(exact)} of {units.count(made_up)}"
+    return [f"{counted} prompts made up to a length have it by the server's tokenizer, its template apart."]

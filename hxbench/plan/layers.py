@@ -33,14 +33,24 @@ KeyPath = tuple[str, ...]
 _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
     ("load", key): tuple(("load", other) for other in others)
     for key, others in {
-        "users": ("rate", "stages", "arrivals", "burstiness", "max_in_flight", "loop"),
-        "rate": ("users", "ramp_up", "think_time", "stages", "loop"),
-        "stages": ("users", "ramp_up", "think_time", "rate", "loop", "measure", "requests"),
+        "users": ("rate", "stages", "trace", "arrivals", "burstiness", "max_in_flight", "loop"),
+        "rate": ("users", "ramp_up", "think_time", "stages", "trace", "loop"),
+        "stages": ("users", "ramp_up", "think_time", "rate", "trace", "loop", "measure", "requests"),
         "measure": ("requests",),
         "requests": ("measure",),
         "arrivals": ("burstiness",),
+        "trace": (
+            "users", "ramp_up", "think_time", "rate", "stages", "arrivals", "burstiness", "loop", "measure",
+            "requests",
+        ),
     }.items()
-}
+}  # fmt: skip
+_TRACE: KeyPath = ("load", "trace")
+_PROMPTS, _CLASSES, _MADE_UP, _PREFIX = (
+    ("workload", key) for key in ("prompts", "classes", "prompt_tokens", "prefix")
+)
+_ALTERNATIVES[_TRACE] += (_PROMPTS, _CLASSES, _MADE_UP, _PREFIX)
+_ALTERNATIVES |= {_PROMPTS: (_MADE_UP, _PREFIX, _TRACE), _MADE_UP: (_PROMPTS, _CLASSES, _TRACE)}
 
 
 @dataclass(frozen=True)
@@ -150,7 +160,8 @@ class _Layers:
 
     def _displace(self, leaves: Sequence[_Setting]) -> None:
         """Drops what earlier layers chose where this one chooses the alternative: a rate, not users."""
-        given = {leaf.path: leaf.value for leaf in leaves}
+        # Each alternative is a key of a section; below it a value may be a mapping.
+        given = {leaf.path[:2]: leaf.value for leaf in leaves}
         for path in given.keys() & _ALTERNATIVES.keys():
             for other in _ALTERNATIVES[path]:
                 if given[path] is not None and other not in given:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hxbench.plan.fields import Duration, DurationOrZero, Name, Ramp, Rate, Slope, broken, listed
+from hxbench.plan.fields import Duration, DurationOrZero, Line, Name, Ramp, Rate, Slope, broken, listed
 from hxbench.plan.section import Section, said
 
 Count = Annotated[int, Field(ge=1, le=10**7)]
@@ -13,8 +13,9 @@ Count = Annotated[int, Field(ge=1, le=10**7)]
 # What has no place in each loop, and what each needs.
 _FOREIGN = {
     "open": ("users", "ramp_up", "think_time"),
-    "closed": ("rate", "stages", "arrivals", "burstiness", "max_in_flight"),
+    "closed": ("rate", "stages", "trace", "arrivals", "burstiness", "max_in_flight"),
 }
+_FOREIGN_TO_TRACE = ("rate", "stages", "arrivals", "burstiness", "measure", "requests")
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
 _TWO_LENGTHS = "give one of load.measure and load.requests, and null for the other"
 # A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
@@ -45,6 +46,8 @@ class Load(Section):
     """Open loop only: requests per second."""
     stages: Stages | None = None
     """Open loop only, instead of rate and measure: one stretch of load after the other."""
+    trace: Line | None = None
+    """Open loop only, instead of rate, stages and arrivals: a shipped trace, or the path of a JSONL file."""
     arrivals: Literal["constant", "poisson", "gamma"] | None = None
     """Open loop only; poisson when not given."""
     burstiness: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)] | None = None
@@ -96,8 +99,10 @@ class Load(Section):
     def _fill(cls, written: Any) -> Any:
         if not isinstance(written, Mapping):
             return written
-        is_open = any(written.get(key) is not None for key in ("rate", "stages"))
+        is_open = any(written.get(key) is not None for key in ("rate", "stages", "trace"))
         loop = written.get("loop", "open" if is_open else "closed")
+        if written.get("trace") is not None:
+            return {"loop": loop, **written}
         shape = {"arrivals": "poisson"} if loop == "open" else {"users": 1}
         has_length = any(written.get(key) is not None for key in ("requests", "stages"))
         length = {} if has_length else {"measure": "60 s"}
@@ -108,6 +113,8 @@ class Load(Section):
         for key in _FOREIGN[self.loop]:
             if getattr(self, key) is not None:
                 raise broken((key,), f"has no place in a load with loop: {self.loop}; set it to null")
+        if self.trace is not None:
+            return self
         for key in _NEEDED[self.loop]:
             if getattr(self, key) is None:
                 raise broken((key,), f"required by loop: {self.loop}")
@@ -120,6 +127,9 @@ class Load(Section):
 
     @model_validator(mode="after")
     def _has_one_length(self) -> Self:
+        if self.trace is not None:
+            self._has_times_of_a_trace()
+            return self
         if self.stages is None:
             if (self.measure is None) == (self.requests is None):
                 raise broken(("measure",), _TWO_LENGTHS)
@@ -132,6 +142,15 @@ class Load(Section):
         if twice:
             raise broken(("stages",), f"two stages are called {twice[0]}")
         return self
+
+    def _has_times_of_a_trace(self) -> None:
+        for key in _FOREIGN_TO_TRACE:
+            if getattr(self, key) is not None:
+                raise broken(
+                    (key,), "has no place beside load.trace, which has its own times; set it to null"
+                )
+        if self.scale != 1:
+            raise broken(("scale",), "has no place beside load.trace, which has its own times; set it to 1")
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Self:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import Field, model_validator
 
+from hxbench import units
 from hxbench.plan.fields import (
     EMBEDDED,
     REFERENCE,
@@ -23,14 +24,17 @@ from hxbench.plan.fields import (
     Lines,
     Name,
     Objectives,
+    PromptTokens,
     Rate,
     Server,
+    Share,
     Size,
     Tokens,
     UrlPath,
     VariableName,
     broken,
 )
+from hxbench.plan.lengths import MOST_OF_A_PROMPT
 from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
@@ -78,17 +82,55 @@ class Target(Section):
     embedded: Embedded = Field(default_factory=Embedded)
 
 
+class Prefix(Section):
+    tokens: Annotated[int, Field(ge=1, le=MOST_OF_A_PROMPT)]
+    """Of workload.prompt_tokens, from the first on."""
+    shared_by: Annotated[int, Field(ge=2, le=10**6)]
+    """So many requests in a row begin with the same tokens."""
+
+
 class Workload(Section):
-    prompts: Line = "short"
-    """A shipped set of prompts, or the path of a JSONL file."""
+    prompts: Line | None = None
+    """A shipped set of prompts, or the path of a JSONL file; short where nothing else says what is asked."""
+    classes: dict[Line, Share] | None = None
+    """Prompt class -> its share of the requests; each prompt as often as another when not given."""
+    prompt_tokens: PromptTokens | None = None
+    """Instead of prompts: the tokens of texts made up for each request, written as output_tokens is."""
+    prefix: Prefix | None = None
+    """With prompt_tokens: how many of them requests share, as they share a system prompt."""
     output_tokens: Tokens = said(64)
     """How many to ask for, or {distribution: uniform, from, to}, or lognormal with median and sigma too."""
     stream: bool = True
     """Whether answers come token by token; when not, the first token is seen with the last."""
     temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] = 0.0
     salt: bool = True
-    """Puts a mark of its own in front of each prompt, so that no cache can answer."""
+    """Puts a mark of its own in front of each prompt, so that no cache can answer.
+
+    A text that is made up needs none: its own words differ from the first on, after the prefix; not if false.
+    """
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+
+    @model_validator(mode="after")
+    def _says_once_what_is_asked(self) -> Self:
+        for key in ("prompts", "classes"):
+            if self.prompt_tokens is not None and getattr(self, key) is not None:
+                raise broken((key,), "has no place beside workload.prompt_tokens; set it to null")
+        if self.classes is not None and abs(sum(self.classes.values()) - 1) > 1e-9:
+            total = units.exact(round(sum(self.classes.values()), 9), "share")
+            raise broken(("classes",), f"expected shares that add up to 100 %, got {total}")
+        if self.prefix is not None:
+            self._has_room_for(self.prefix)
+        return self
+
+    def _has_room_for(self, prefix: Prefix) -> None:
+        if self.prompt_tokens is None:
+            raise broken(("prefix",), "has no place without workload.prompt_tokens")
+        if prefix.tokens >= self.prompt_tokens.least:
+            least = self.prompt_tokens.least
+            raise broken(
+                ("prefix", "tokens"),
+                f"expected less than the {least} of the shortest prompt, got {prefix.tokens}",
+            )
 
 
 class Limits(Section):
@@ -152,10 +194,20 @@ class Profile(Section):
         if not isinstance(written, Mapping):
             return written
         first_word = re.match("[A-Za-z0-9]+", str(written.get("name", "unnamed")))
-        return {"target": {}, "component": first_word[0].upper() if first_word else "UNNAMED", **written}
+        component = first_word[0].upper() if first_word else "UNNAMED"
+        return {"target": {}, "component": component, **written, "workload": _with_prompts(written)}
+
+    @model_validator(mode="after")
+    def _asks_what_its_trace_says(self) -> Self:
+        for key in ("prompts", "classes", "prompt_tokens"):
+            if self.load.trace is not None and getattr(self.workload, key) is not None:
+                raise broken(("workload", key), "has no place beside load.trace; set it to null")
+        return self
 
     @model_validator(mode="after")
     def _stays_within_limits(self) -> Self:
+        if self.load.trace is not None:  # only its file says how much it asks
+            return self
         key, requests = self._planned()
         if requests > self.limits.requests:
             raise broken(
@@ -177,6 +229,15 @@ class Profile(Section):
             warm = load.slopes[0][1].begin * load.warmup
             return "stages" if load.stages else "rate", int(warm + load.expected_arrivals) * load.trials
         return "users", load.scaled_users * load.trials
+
+
+def _with_prompts(profile: Mapping[str, Any]) -> Any:
+    """Returns the section workload, with the short prompts where nothing says what is asked."""
+    workload, load = (profile.get(section, {}) for section in ("workload", "load"))
+    if not isinstance(workload, Mapping) or not isinstance(load, Mapping):
+        return workload
+    told = load.get("trace") is not None or workload.get("prompt_tokens") is not None
+    return workload if told or workload.get("prompts") is not None else {**workload, "prompts": "short"}
 
 
 def known_keys(path: tuple[str, ...]) -> list[str]:

@@ -4,13 +4,13 @@ Pure and seeded: the same profile, prompts and trial give the same rows on every
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from hxbench.errors import ProfileError
-from hxbench.plan import arrivals, asking
+from hxbench.plan import arrivals, asking, trace
 from hxbench.plan.arrivals import MAIN, Place
 from hxbench.plan.asking import Asked
 from hxbench.plan.workload import Prompt
@@ -49,13 +49,19 @@ def build(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> list[Pla
     if profile.load.loop == "closed":
         places: list[Place] = _to_be_taken(profile, len(affordable))
     else:
-        due = arrivals.places(profile.load, profile.workload.seed, trial)
+        due = _due(profile, prompts, trial)
         places = list(islice(due, len(affordable) + 1))
         _refuse_above(len(affordable), profile, len(places))
     return [
         _row(profile, trial, number, place, asked)
         for number, (place, asked) in enumerate(zip(places, affordable, strict=False), start=1)
     ]
+
+
+def _due(profile: "Profile", prompts: Sequence[Prompt], trial: int) -> Iterator[Place]:
+    if profile.load.trace is not None:
+        return trace.places(profile.load, prompts)
+    return arrivals.places(profile.load, profile.workload.seed, trial)
 
 
 def _to_be_taken(profile: "Profile", affordable: int) -> list[Place]:

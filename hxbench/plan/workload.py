@@ -9,6 +9,7 @@ from typing import Any
 from hxbench.errors import ProfileError
 from hxbench.plan import json_lines, lengths
 from hxbench.plan.lengths import LengthError, Lengths
+from hxbench.plan.synthesis import Part
 
 _KEYS: dict[str, type] = {
     "id": str, "prompt": str, "messages": list, "prompt_tokens": Lengths, "class": str,
@@ -25,7 +26,8 @@ _ROLES = ("system", "developer", "user", "assistant")
 class Prompt:
     """One prompt; `expected` is a regular expression that an answer holds, whatever its case.
 
-    Of one that says only how many tokens it has, the message is empty: each request gets a text of its own.
+    Of one that says only how many tokens it has, or of what parts it is made, the message is empty until it
+    is written. `due_ns` is when a trace has it due, from its start.
     """
 
     id: str
@@ -34,6 +36,8 @@ class Prompt:
     max_tokens: Lengths | None = None
     expected: str | None = None
     tokens: Lengths | None = None
+    parts: tuple[Part, ...] = ()
+    due_ns: int | None = None
 
 
 def load_prompts(name_or_path: str | Path) -> tuple[Prompt, ...]:

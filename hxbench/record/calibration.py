@@ -15,9 +15,9 @@ import psutil
 from hxbench.errors import HxbenchError, IncompleteError
 from hxbench.judge import calibration as judged
 from hxbench.plan import schedule as schedules
+from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import resolve
 from hxbench.plan.profile import Profile
-from hxbench.plan.workload import load_prompts
 from hxbench.record.children import Child
 from hxbench.record.decoding import Decoder, Planned
 from hxbench.record.supervisor import StopRequest, worker_plan
@@ -186,7 +186,7 @@ def _planned(
     experiment: Experiment, server: Reference, folder: Path
 ) -> tuple[dict[str, Any], Sequence[schedules.Planned]]:
     profile = _profile(experiment, server.url)
-    planned = schedules.build(profile, load_prompts(profile.workload.prompts), trial=1)
+    planned = schedules.build(profile, prompts_of(profile), trial=1)
     return worker_plan(profile, server.url, folder, 1, planned, 0), planned
 
 
