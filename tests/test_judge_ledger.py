@@ -39,7 +39,9 @@ def test_what_a_threat_touches_are_metrics() -> None:
 def test_each_kind_of_load_has_its_own_threats() -> None:
     by_time = records(profile={"load.requests": None, "load.measure": "60 s"})
     assert {"user_idle", "user_idle_rate"} == set(names(records())) - set(names(records(loop="open")))
-    assert {"send_lag", "achieved_rate"} == set(names(records(loop="open"))) - set(names(records()))
+    assert {"send_lag", "achieved_rate", "held_back"} == set(names(records(loop="open"))) - set(
+        names(records())
+    )
     assert {"request_cap"} == set(names(by_time)) - set(names(records()))
 
 
@@ -81,6 +83,39 @@ def test_a_backlog_from_the_warm_up_is_another_rate_too() -> None:
 def test_where_nothing_was_due_the_rate_is_unknown() -> None:
     run = records(loop="open")
     found = entry(changed(run, "phases", end_ns=run.phases["start_ns"]), "achieved_rate")
+    assert (None, "unknown") == (found.value, found.state)
+
+
+@pytest.mark.parametrize(("rest_s", "share", "state"), [(2.3, 0.05, "ok"), (2.7, 0.06, "broken")])
+def test_a_load_that_stood_still_and_then_caught_up_is_not_the_one_that_was_asked_for(
+    rest_s: float, share: float, state: str
+) -> None:
+    # two requests a second for 50 s: those due within the rest, every half a second, go out at its end
+    run = records(requests=100, warmup=0, loop="open")
+    due_ns = run.requests["due_ns"]
+    begin_ns = int(due_ns.iloc[10])
+    late_ns = due_ns.clip(lower=begin_ns + round(rest_s * SECOND))
+    found = entry(
+        changed(run, "requests", dispatched_ns=due_ns.where(due_ns < begin_ns, late_ns)), "held_back"
+    )
+    assert (share, state) == (found.value, found.state)
+    assert (
+        f"{share:.0%}".replace("%", " %") + " of the requests went out 100 ms or more too late"
+        == found.detail
+    )
+    assert (found.voids("PASS"), found.voids("FAIL")) == (state == "broken", False)
+
+
+@pytest.mark.parametrize(("late_ms", "share"), [(99, 0.0), (100, 1.0)])
+def test_a_tenth_of_a_second_is_what_makes_a_request_held_back(late_ms: int, share: float) -> None:
+    run = records(requests=100, warmup=0, loop="open")
+    sent_ns = run.requests["due_ns"] + late_ms * SECOND // 1000
+    assert share == entry(changed(run, "requests", dispatched_ns=sent_ns), "held_back").value
+
+
+def test_what_was_never_sent_was_not_held_back() -> None:
+    run = records(loop="open")
+    found = entry(changed(run, "requests", dispatched_ns=None), "held_back")
     assert (None, "unknown") == (found.value, found.state)
 
 

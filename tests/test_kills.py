@@ -26,7 +26,7 @@ schema: 1
 name: killed
 target: {{server: '{url}', model: m}}
 workload: {{output_tokens: 4}}
-load: {{users: 4, warmup: 0 s, measure: {measure} s}}
+load: {{{load}, warmup: 0 s, measure: {measure} s}}
 objectives: {{ttft: {{p50: 5 s}}}}
 """
 
@@ -37,8 +37,8 @@ def good() -> Iterator[Server]:
         yield server
 
 
-def start(folder: Path, url: str, measure: float = 30) -> subprocess.Popen[bytes]:
-    (folder / "profile.yaml").write_text(PROFILE.format(url=url, measure=measure))
+def start(folder: Path, url: str, measure: float = 30, load: str = "users: 4") -> subprocess.Popen[bytes]:
+    (folder / "profile.yaml").write_text(PROFILE.format(url=url, measure=measure, load=load))
     command = [sys.executable, "-m", "hxbench.cli", "run", "profile.yaml", "--out", "run"]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
@@ -160,11 +160,32 @@ def test_a_process_that_stands_still_for_two_seconds_ends_nothing(
     broken = [entry["id"] for entry in run.certificate["ledger"] if entry["state"] == "broken"]
     report_case(f"{victim} stopped for 2 s: {len(run.requests)} requests, {outcomes}, ledger {broken}")
     assert {"ok"} == outcomes
-    if victim == "worker":
-        assert {"user_idle", "user_idle_rate"} & set(broken)
     if victim == "sampler":
         host = run.series.query("source == 'host' and name == 'load1'")["time_ns"].astype("int64")
         assert host.diff().max() > 1_900_000_000  # the hole stays a hole
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids=["the only one", "one of two"])
+@pytest.mark.parametrize(("load", "threat"), [("users: 4", "user_idle"), ("rate: 40", "held_back")])
+def test_a_worker_that_stands_still_for_two_seconds_passes_nothing(
+    load: str, threat: str, workers: int, tmp_path: Path, good: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HXBENCH_INSTRUMENT__WORKERS", str(workers))
+    process = start(tmp_path, good.url, measure=4, load=load)
+    with process:
+        wait_until(lambda: len(good.chats) >= 5, 60, "the load never began")
+        stopped = family(process)["worker"]
+        stopped.send_signal(signal.SIGSTOP)
+        time.sleep(2)
+        stopped.send_signal(signal.SIGCONT)
+        assert 0 == process.wait(60)
+    run = hx.open(tmp_path / "run")
+    assert (workers, {"ok"}) == (run.requests["worker"].nunique(), set(run.requests["outcome"]))
+    broken = [entry["id"] for entry in run.certificate["ledger"] if entry["state"] == "broken"]
+    assert threat in broken
+    verdict = next(each for each in run.certificate["verdicts"] if each["id"] == "ttft.p50")
+    assert "INCONCLUSIVE" == verdict["verdict"]
+    assert "would be PASS" in verdict["reason"]
 
 
 def test_a_supervisor_that_stands_still_ends_nothing(tmp_path: Path, good: Server) -> None:

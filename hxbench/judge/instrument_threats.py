@@ -17,6 +17,7 @@ Found = tuple[float | None, str]
 
 NOT_STATED = "no request states it"
 LONGEST_READING_NS = 10_000_000_000  # clocks read further apart than this belong to two trials
+HELD_S = 0.1  # ten times what the p99 of the lag may be: not late, but not the load that was asked for
 _NO_HOST = "the host's CPU time was not sampled"
 
 
@@ -43,6 +44,20 @@ def achieved_rate(measured: Measured) -> Found | None:
         return None, NOT_STATED
     share, sent, due = max(off)
     return share, f"{sent} requests were sent in the time in which {due} were due"
+
+
+def held_back(measured: Measured) -> Found | None:
+    """Returns the share of an open loop's requests that were sent HELD_S or more after they could be.
+
+    A load that rests is followed by a crowd: the rate over the whole window does not show it.
+    """
+    if measured.records.profile.load.loop != "open":
+        return None
+    lag = measured.attempted["send_lag_s"].dropna()
+    if lag.empty:
+        return None, NOT_STATED
+    share = float((lag >= HELD_S).mean())
+    return share, f"{units.share(share)} of the requests went out {units.duration(HELD_S)} or more too late"
 
 
 def _sent_and_due(measured: Measured, trial: int, length_s: float) -> tuple[int, int]:

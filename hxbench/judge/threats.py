@@ -24,6 +24,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "s", 0.010, "harms", "instrument", LATENCIES, starves=True), instrument.send_lag),
     (Threat("achieved_rate", "requests sent at another rate than stated",
             "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.achieved_rate),
+    (Threat("held_back", "requests held back, less load at times than stated",
+            "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.held_back),
     (Threat("user_idle", "users idle, less load than stated",
             "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.idle_share),
     (Threat("user_idle_rate", "users idle, less asked for than stated",

@@ -52,12 +52,11 @@ def ask_for_stamps(asking: socket.socket) -> None:
 
 def kernel_stamp(ancillary: Iterable[tuple[int, int, bytes]]) -> int:
     """Returns the realtime ns at which the kernel received what came with this, 0 where it does not say."""
-    kernel = 0
     for _, kind, stamp in ancillary:
         if kind == _SO_TIMESTAMPNS:
             seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-            kernel = seconds * 1_000_000_000 + nanoseconds
-    return kernel
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return 0
 
 
 class User(Protocol):

@@ -173,7 +173,7 @@ class Exchange:
             self._reserved = False
             self._wire.reserved -= 1
 
-    def _note(self, kind: Kind, time_ns: int, body: bytes = b"") -> None:
+    def _note(self, kind: int, time_ns: int, body: bytes = b"") -> None:
         self._wire.journal.add(kind, self.number, time_ns, body)
 
     def _obtain(self) -> None:

@@ -5,7 +5,6 @@ killed) is not returned. Times are CLOCK_MONOTONIC ns; `kernel_ns` is CLOCK_REAL
 Standard library only: the load worker writes it.
 """
 
-import enum
 import os
 import struct
 from collections.abc import Iterator
@@ -22,7 +21,9 @@ FLUSH_BYTES = 1 << 20
 STOPPED = "stopped"  # the body of an END that came from a stop, not from the server
 
 
-class Kind(enum.IntEnum):
+class Kind:
+    """What an entry says: plain numbers, because looking up an enumeration's costs as much as packing one."""
+
     DISPATCH = 1
     CONNECT_START = 2
     CONNECTED = 3
