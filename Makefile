@@ -8,7 +8,7 @@ STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
 .NOTPARALLEL:
-.PHONY: help certify test install services lint types coverage wheel kills quality lab clean
+.PHONY: help certify test install services lint types coverage wheel kills statistics cost mutation quality lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,15 @@ wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 
 kills: $(STAMP) ## kill each process of a run at 25 random moments
 	@$(RUN) pytest --kills 25 tests/test_kills.py
+
+statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, a quarter of an hour)
+	@$(RUN) simulation.error_rates $(RUNS)
+
+cost: $(STAMP) ## what judging 10 million tokens costs, against reading them
+	@$(RUN) simulation.cost
+
+mutation: $(STAMP) ## change each comparison of the gates: which change does no test notice? (ONLY=gates.py)
+	@$(RUN) tools.mutation $(ONLY)
 
 quality: $(STAMP) services ## every criterion of the development gate: value, limit, ok or not
 	@$(RUN) tools.quality

@@ -1,10 +1,12 @@
-"""How often a server exactly at its limit passes, and how often one well within it does (iid; rigor.md).
+"""How often a server exactly at its limit passes, and how often one well within it does.
 
-Each simulated run is one gate on N requests; the seeds are fixed, so the shares are too.
+Each simulated run is one gate on N requests; the seeds are fixed, so the shares are too. `make statistics`
+does the same at length.
 """
 
 import numpy as np
 import pytest
+import reference
 from scipy.stats import binom
 
 from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS
@@ -12,6 +14,9 @@ from hxbench.judge.inference import MeanEvidence, QuantileEvidence, ShareEvidenc
 from hxbench.plan.objectives import Objective
 from hxbench.stats.means import batch_means, mean_of
 from hxbench.stats.sample_size import required_n
+from simulation import processes
+from simulation.error_rates import at_the_limit, verdict
+from simulation.processes import Process
 
 RUNS = 600
 
@@ -80,3 +85,57 @@ def test_a_mean_at_its_limit_passes_and_fails_rarely() -> None:
     passed, failed = shares(decided)
     assert passed == pytest.approx(ALPHA_PASS, abs=0.01)
     assert failed == pytest.approx(ALPHA_FAIL, abs=0.015)
+
+
+DEPENDENT = [
+    processes.autoregressive(0.9),
+    processes.slow_state(0.2, 10, 3),
+    processes.queue(0.5),
+    processes.queue(0.8),
+]
+
+
+@pytest.mark.parametrize("process", DEPENDENT, ids=lambda process: process.name)
+def test_requests_that_depend_on_each_other_pass_at_the_limit_no_more_often(process: Process) -> None:
+    for decided in at_the_limit(process, 1000, 1, 100).values():
+        passed, failed = shares(decided)
+        assert passed <= 0.05 + 0.02
+        assert failed <= ALPHA_FAIL + 0.02
+
+
+def test_taken_as_independent_a_queue_would_pass_at_its_limit_much_more_often() -> None:
+    queue = processes.queue(0.8)
+    runs = queue.draw(np.random.default_rng(20260105), 100, 1000) / queue.quantile(0.95)
+    passed, _ = shares([quantile_gate(values, "p95") for values in runs])
+    assert passed > 0.2
+
+
+def test_trials_that_differ_pass_at_the_limit_no_more_often() -> None:
+    for decided in at_the_limit(processes.trials_that_differ(0.2), 1000, 5, 100).values():
+        assert shares(decided)[0] <= 0.05 + 0.02
+
+
+def test_independent_requests_keep_most_of_their_worth() -> None:
+    # required_n for 90 % power, and a quarter more for what n_eff costs
+    values = processes.independent().draw(np.random.default_rng(20260106), 100, 768)
+    limit = processes.independent().quantile(0.975)
+    passed, _ = shares([verdict(each[None], "p95", limit) for each in values])
+    assert passed > 0.8
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+def test_the_simulated_queue_has_the_quantiles_of_an_mm1(level: float) -> None:
+    queue = processes.queue(0.8)
+    expected = reference.case("MM1-oracle")["expected"][f"p{100 * level:g}"]
+    assert expected == pytest.approx(queue.quantile(level), rel=1e-9)
+    drawn = queue.draw(np.random.default_rng(20260107), 2000, 200)
+    assert 1 - level == pytest.approx(np.mean(drawn > expected), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "process", [*DEPENDENT, processes.trials_that_differ(0.2)], ids=lambda each: each.name
+)
+def test_the_simulated_processes_have_the_quantiles_they_state(process: Process) -> None:
+    drawn = process.draw(np.random.default_rng(20260108), 4000, 50)
+    for level in (0.5, 0.95):
+        assert 1 - level == pytest.approx(np.mean(drawn > process.quantile(level)), abs=0.01)

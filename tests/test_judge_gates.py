@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from records_by_hand import SECOND, changed, records
 
-from hxbench.judge import gates
+from hxbench.judge import gates, inference
 from hxbench.judge.collect import share_evidence, unseen_because
 from hxbench.judge.gates import Gate
 from hxbench.judge.inference import ShareEvidence
@@ -19,7 +19,7 @@ from hxbench.judge.samples import sample
 from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
-from hxbench.stats.proportions import clopper_pearson
+from hxbench.stats.proportions import Interval, clopper_pearson
 
 
 def judged(run: Records) -> Gate:
@@ -53,6 +53,23 @@ def test_a_quantile_fails_from_the_first_miss_its_bound_does_not_allow() -> None
     # P(at least 16 of 200 at 5 %) is 0.0444, at least 15: 0.078
     assert with_ttft({"p95": "500 ms"}, missed(15, 200)).decision.verdict == "INCONCLUSIVE"
     assert with_ttft({"p95": "500 ms"}, missed(16, 200)).decision.verdict == "FAIL"
+
+
+def test_a_p_value_at_its_level_does_not_fail() -> None:
+    evidence = with_ttft({"p95": "500 ms"}, missed(16, 200)).evidence
+    assert evidence.p_fail is not None
+    assert "INCONCLUSIVE" == evidence.decide(evidence.p_fail).verdict
+    assert "FAIL" == evidence.decide(math.nextafter(evidence.p_fail, 1)).verdict
+
+
+@pytest.mark.parametrize(
+    ("high", "verdict"), [(1 - 0.95, "PASS"), (math.nextafter(1 - 0.95, 1), "INCONCLUSIVE")]
+)
+def test_a_bound_at_what_is_allowed_passes(
+    high: float, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "clopper_pearson", lambda *_, **__: Interval(0.0, high))
+    assert verdict == with_ttft({"p95": "500 ms"}, missed(4, 200)).decision.verdict
 
 
 def test_the_interval_shown_decides_as_the_gate_does() -> None:

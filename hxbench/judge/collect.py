@@ -12,10 +12,11 @@ from hxbench.judge.evidence import ALPHA_PASS, QUANTILES, Evidence, Missing, Obs
 from hxbench.judge.inference import MeanEvidence, QuantileEvidence, ShareEvidence
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
-from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, by_trial, own_values, sample, trials_of
+from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, by_trial, sample, trials_of
 from hxbench.plan.objectives import LATENCIES, Objective
 from hxbench.stats.dependence import Worth, worth
 from hxbench.stats.means import BATCHES, batch_means, mean_of
+from hxbench.stats.quantiles import ROUNDING
 
 Values = NDArray[np.float64]
 
@@ -68,9 +69,8 @@ def _worth_said(found: Worth) -> str:
 
 def _mean_latency(measured: Measured, objective: Objective, values: Sample) -> Evidence:
     """A mean over trials; with one trial over batches of it, which says nothing about repeatability."""
-    capped = values.capped(measured.records.profile.limits.total)
-    trials = by_trial(capped, values.trials)
-    one, n = len(trials) == 1, int(capped.size)
+    trials = values.capped_by_trial(measured.records.profile.limits.total)
+    one, n = len(trials) == 1, int(values.values.size)
     mean = mean_of(batch_means(trials[0]) if one else np.array([each.mean() for each in trials]))
     if mean is None:
         why = f"{units.count(n)} values are too few for a mean: {FEWEST_FOR_A_MEAN} are needed"
@@ -123,11 +123,29 @@ def good_requests(measured: Measured) -> NDArray[np.bool_]:
     """
     good = measured.attempted["ok"].to_numpy(dtype="bool").copy()
     for objective in measured.records.profile.objectives:
-        if objective.metric in LATENCIES:
-            values = own_values(measured, objective.metric, objective.statistic)
+        if objective.metric == "itl":
+            good &= _own_gaps_hold(measured, objective)
+        elif objective.metric in LATENCIES:
+            values = measured.attempted[f"{objective.metric}_s"].to_numpy(dtype="float64")
             absent_is_good = np.isnan(values) & (objective.metric in MAY_BE_UNDEFINED)
             good &= all_hold(values, objective) | absent_is_good
     return good
+
+
+def _own_gaps_hold(measured: Measured, objective: Objective) -> NDArray[np.bool_]:
+    """A quantile holds when so many gaps do as its rank says; without gaps every statistic does."""
+    owners, gaps_s = measured.gaps["owner"].to_numpy(), measured.gaps["gap_s"].to_numpy()
+    size = len(measured.attempted)
+    counts = np.bincount(owners, minlength=size)
+    if objective.statistic == "mean":
+        sums = np.bincount(owners, weights=gaps_s, minlength=size)
+        means: Values = sums / np.maximum(counts, 1)
+        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (counts == 0)
+        return held_mean
+    held = np.bincount(owners[all_hold(gaps_s, objective)], minlength=size)
+    share = QUANTILES.get(objective.statistic, 1.0)  # 1: all of them, for its maximum
+    enough: NDArray[np.bool_] = held >= np.ceil(counts * share - ROUNDING)
+    return enough
 
 
 def _throughput(measured: Measured, objective: Objective) -> Evidence:

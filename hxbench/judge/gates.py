@@ -81,7 +81,7 @@ def _why_unanswerable(objective: Objective, profile: Profile, most: int) -> str 
     return f"{name}: {planned}: it needs at least {units.count(needed)}"
 
 
-def fewest_requests(objective: Objective, trials: int = 1) -> int | None:
+def fewest_requests(objective: Objective, trials: int) -> int | None:
     """Returns the smallest number of requests that can pass an objective; None when none can."""
     if objective.statistic in QUANTILES:
         return smallest_passing_n(1 - QUANTILES[objective.statistic], ALPHA_PASS)

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from hxbench.judge import rates, reads, requests
@@ -24,14 +26,25 @@ class Measured:
     def attempted(self) -> pd.DataFrame:
         """Returns the N requests that count, in the order they were due or sent."""
         start = "due_s" if self.records.profile.load.loop == "open" else "dispatched_s"
-        mine = self.requests[self.requests["attempted"]]
-        return mine.sort_values(["trial", start], kind="stable").reset_index(drop=True)
+        mine = self.requests[self.requests["attempted"]].rename_axis("row")
+        return mine.sort_values(["trial", start], kind="stable").reset_index()
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
-        """Returns the gaps between token-bearing reads of the N requests."""
-        found = reads.token_gaps(self.records, self.requests)
-        return found[found["attempted"]].reset_index(drop=True)
+        """Returns the gaps between token-bearing reads of the N requests: owner, time_s, gap_s.
+
+        `owner` is the position of a gap's request among the N.
+        """
+        owner_of = np.full(len(self.requests), -1)
+        owner_of[self.attempted["row"]] = np.arange(len(self.attempted))
+        found = reads.gap_rows(self.records, self.requests)
+        found["row"] = owner_of[found["row"]]
+        return found[found["row"] >= 0].rename(columns={"row": "owner"}).reset_index(drop=True)
+
+    @cached_property
+    def samples(self) -> dict[str, Any]:
+        """Returns where the values of each latency are kept once they were collected."""
+        return {}
 
     @cached_property
     def token_rate(self) -> rates.Rate:

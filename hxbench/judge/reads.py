@@ -2,6 +2,8 @@
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hxbench.judge.requests import NANOSECONDS, number, zero_ns
@@ -14,14 +16,19 @@ def token_gaps(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
     `requests` is what `per_request` returns; `time_s` is when the gap ended, in seconds since the trial's
     measured window began.
     """
+    gaps = gap_rows(records, requests)
+    columns = ["request_id", "trial", "phase", "ok", "attempted"]
+    frame = requests[columns].take(gaps["row"].to_numpy()).reset_index(drop=True)
+    return pd.concat([frame, gaps[["time_s", "gap_s"]]], axis=1)
+
+
+def gap_rows(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
+    """Returns the itl, one row a gap: row, the position of its request among `requests`; time_s, gap_s."""
     rows, received_ns = _by_request(records, requests)
     within = rows[1:] == rows[:-1]
     later = rows[1:][within]
-    columns = ["request_id", "trial", "phase", "ok", "attempted"]
-    frame = requests[columns].take(later).reset_index(drop=True)
-    frame["time_s"] = _times(records, requests, later, received_ns[1:][within])
-    frame["gap_s"] = np.diff(received_ns)[within] / NANOSECONDS
-    return frame
+    time_s = _times(records, requests, later, received_ns[1:][within])
+    return pd.DataFrame({"row": later, "time_s": time_s, "gap_s": np.diff(received_ns)[within] / NANOSECONDS})
 
 
 def token_arrivals(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
@@ -71,5 +78,6 @@ def _by_request(records: Records, requests: pd.DataFrame) -> tuple[NDArray[np.in
 
 def _request_rows(reads: pd.DataFrame, requests: pd.DataFrame) -> NDArray[np.intp]:
     """Position of each read's request; -1 for a request that is not planned."""
-    rows: NDArray[np.intp] = pd.Index(requests["request_id"]).get_indexer(pd.Index(reads["request_id"]))
+    found = pc.index_in(pa.array(reads["request_id"]), value_set=pa.array(requests["request_id"]))
+    rows: NDArray[np.intp] = pc.fill_null(found, -1).to_numpy().astype(np.intp)
     return rows

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hxbench.judge.evidence import ALPHA_PASS, QUANTILES
+from hxbench.judge.evidence import ALPHA_PASS
 from hxbench.judge.measured import Measured
 from hxbench.stats.dependence import LEVELS, Worth, worth
-from hxbench.stats.quantiles import ROUNDING, rank
+from hxbench.stats.quantiles import rank
 
 Values = NDArray[np.float64]
 
@@ -20,11 +20,12 @@ MAY_BE_UNDEFINED = frozenset({"tpot", "connect", "itl"})
 
 @dataclass(frozen=True)
 class Sample:
-    """Values in time order, the position of each one's request among the N, and the trials of those N."""
+    """Values, the position of each one's request among the N, and the trials of those N, in time order."""
 
     values: Values
     owners: NDArray[np.intp]
     trial_of: NDArray[np.int64]
+    times_s: Values | None = None  # of each value, where their order is not that of their requests
 
     @cached_property
     def in_order(self) -> Values:
@@ -40,10 +41,13 @@ class Sample:
         """Returns the values with `most` in place of each failure."""
         return np.where(np.isfinite(self.values), self.values, most)
 
-    @property
-    def trials(self) -> NDArray[np.int64]:
-        """Returns the trial of each value."""
-        return self.trial_of[self.owners]
+    def capped_by_trial(self, most: float) -> list[Values]:
+        """Returns the same for each trial, in time order."""
+        capped, trials = self.capped(most), self.trial_of[self.owners]
+        if self.times_s is None:
+            return by_trial(capped, trials)
+        order = np.lexsort((self.times_s, trials))
+        return by_trial(capped[order], trials[order])
 
     @cached_property
     def counts(self) -> NDArray[np.intp]:
@@ -73,7 +77,7 @@ class Sample:
         cut = self.in_order[rank(self.in_order.size, level) - 1]
         over = self.values > cut if cut != self.in_order[-1] else self.values == cut
         some = self.counts > 0
-        shares = np.bincount(self.owners, weights=over, minlength=some.size)[some] / self.counts[some]
+        shares = np.bincount(self.owners[over], minlength=some.size)[some] / self.counts[some]
         return by_trial(shares, self.trial_of[some])
 
 
@@ -90,7 +94,11 @@ def sample(measured: Measured, metric: str) -> Sample:
 
     A good request without a value counts as a failure, unless the metric need not exist for it.
     """
-    return _gaps(measured) if metric == "itl" else of_requests(measured.attempted, metric)
+    if metric not in measured.samples:
+        collected = _gaps(measured) if metric == "itl" else of_requests(measured.attempted, metric)
+        measured.samples[metric] = collected
+    found: Sample = measured.samples[metric]
+    return found
 
 
 def of_requests(attempted: pd.DataFrame, metric: str) -> Sample:
@@ -113,48 +121,22 @@ def trials_of(attempted: pd.DataFrame) -> NDArray[np.int64]:
 
 def _gaps(measured: Measured) -> Sample:
     """A failed request stands for as many infinite gaps as a good one has on average."""
-    gaps, attempted = measured.gaps[measured.gaps["ok"]], measured.attempted
-    owners = _owners(attempted, gaps)
-    failed = np.flatnonzero(~attempted["ok"])
-    if not owners.size and failed.size < len(attempted):
+    attempted = measured.attempted
+    ok = attempted["ok"].to_numpy(dtype="bool")
+    owners = measured.gaps["owner"].to_numpy()
+    good = ok[owners]
+    owners = owners[good]
+    failed = np.flatnonzero(~ok)
+    if not owners.size and failed.size < ok.size:
         return EMPTY
     lost = max(round(owners.size / np.unique(owners).size), 1) if owners.size else 1
+    times_s = [
+        measured.gaps["time_s"].to_numpy()[good],
+        attempted["dispatched_s"].to_numpy()[failed].repeat(lost),
+    ]
+    values = [measured.gaps["gap_s"].to_numpy()[good], np.full(lost * failed.size, np.inf)]
     owners = np.concatenate([owners, failed.repeat(lost)])
-    times_s = np.concatenate([gaps["time_s"], attempted["dispatched_s"].to_numpy()[failed].repeat(lost)])
-    values = np.concatenate([gaps["gap_s"], np.full(lost * failed.size, np.inf)])
-    trials = trials_of(attempted)
-    order = np.lexsort((times_s, trials[owners]))
-    return Sample(values[order], owners[order], trials)
-
-
-def _owners(attempted: pd.DataFrame, gaps: pd.DataFrame) -> NDArray[np.intp]:
-    """Returns the position of each gap's request among the N."""
-    rows: NDArray[np.intp] = pd.Index(attempted["request_id"]).get_indexer(pd.Index(gaps["request_id"]))
-    return rows
-
-
-def own_values(measured: Measured, metric: str, statistic: str) -> Values:
-    """Returns for each of the N requests its value of a latency; for itl the statistic of its own gaps.
-
-    NaN where there is none.
-    """
-    if metric == "itl":
-        return _own_gaps(measured, statistic)
-    return measured.attempted[f"{metric}_s"].to_numpy(dtype="float64")
-
-
-def _own_gaps(measured: Measured, statistic: str) -> Values:
-    size, gaps_s = len(measured.attempted), measured.gaps["gap_s"].to_numpy()
-    rows = _owners(measured.attempted, measured.gaps)
-    counts = np.bincount(rows, minlength=size)
-    own, some = np.full(size, np.nan), counts > 0
-    if statistic == "mean":
-        own[some] = np.bincount(rows, weights=gaps_s, minlength=size)[some] / counts[some]
-        return own
-    ranks = np.ceil(counts * QUANTILES.get(statistic, 1.0) - ROUNDING).astype(np.intp)  # 1.0: its maximum
-    in_order = gaps_s[np.lexsort((gaps_s, rows))]
-    own[some] = in_order[(np.cumsum(counts) - counts + np.maximum(ranks, 1) - 1)[some]]
-    return own
+    return Sample(np.concatenate(values), owners, trials_of(attempted), np.concatenate(times_s))
 
 
 def _clusters(sizes: NDArray[np.intp]) -> float:

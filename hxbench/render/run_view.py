@@ -11,7 +11,7 @@ import pandas as pd
 from hxbench import units
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
-from hxbench.judge.metrics import over_time, resources, windows
+from hxbench.judge.metrics import over_time, resources, token_gaps, windows
 from hxbench.judge.stages import by_stage
 from hxbench.plan.objectives import Objective
 from hxbench.records.run_directory import Records
@@ -65,7 +65,8 @@ class Frames:
 
     def itl(self) -> pd.DataFrame:
         """Returns one row a gap between token-bearing reads of the requests that count."""
-        return self._measured.gaps
+        gaps = token_gaps(self._records)
+        return gaps[gaps["attempted"]].reset_index(drop=True)
 
     def throughput(self) -> pd.DataFrame:
         """Returns rates and requests in flight for each second of each trial."""
