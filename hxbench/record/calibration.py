@@ -180,12 +180,13 @@ def _one(experiment: Experiment, serve: Serve, folder: Path, asked: StopRequest)
 def _planned(
     experiment: Experiment, server: Reference, folder: Path
 ) -> tuple[dict[str, Any], Sequence[schedules.Planned]]:
-    profile = _profile(experiment, server.url)
+    profile = profile_of(experiment, server.url)
     planned = schedules.build(profile, load_prompts(profile.workload.prompts), trial=1)
     return worker_plan(profile, server.url, folder, 1, planned, 0), planned
 
 
-def _profile(experiment: Experiment, url: str) -> Profile:
+def profile_of(experiment: Experiment, url: str) -> Profile:
+    """Returns the profile that puts this load on the server there."""
     given: dict[str, Any] = {
         "name": "calibration",
         "target.server": url,
