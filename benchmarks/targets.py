@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from benchmarks import figures
 from benchmarks.experiments import HXBENCH, WORKER
 from benchmarks.figures import Figure, Row, ratio, spread
+from hxbench.units import number
 
 VLLM = "vLLM bench serve"
 
@@ -67,11 +68,10 @@ def _limit(rows: Sequence[Row], target: Target) -> str:
     mine = [
         row for row in rows if (row["client"], row["experiment"]) == (target.client, target.figure.experiment)
     ]
-    found = {str(row["limited_by"]) for row in mine if row.get("limited_by")}
     if target.figure in (figures.TINY, figures.TOKENS):
-        return " or ".join(sorted(found))
-    if target.figure is figures.START:
-        worker = spread(rows, figures.START, WORKER)
-        return f"the load worker alone needs {worker.median:.2f} s" if worker else ""
+        return " or ".join(sorted({str(row["limited_by"]) for row in mine if row.get("limited_by")}))
+    if target.figure in (figures.CPU, figures.START):
+        worker = spread(rows, target.figure, WORKER)
+        return f"the load worker alone: {number(worker.median)}" if worker else ""
     loads = [row["load1"] for row in mine]
     return f"load average {min(loads):.1f} to {max(loads):.1f}" if loads else ""

@@ -173,8 +173,14 @@ def _one(experiment: Experiment, serve: Serve, folder: Path, asked: StopRequest)
         **judged.errors(client, logged(log)),
         **judged.rates(client),
         **used,
-        "limited_by": judged.limited_by(**used) if experiment.measures in ("tokens", "requests") else None,
+        "limited_by": _limited_by(used) if experiment.measures in ("tokens", "requests") else None,
     }
+
+
+def _limited_by(used: Mapping[str, float]) -> str:
+    return judged.limited_by(
+        {"the load worker": used["worker_cpu_share"], "the reference server": used["server_cpu_share"]}
+    )
 
 
 def _planned(
