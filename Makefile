@@ -8,7 +8,8 @@ STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
 .NOTPARALLEL:
-.PHONY: help certify test install services lint types coverage wheel kills statistics cost mutation quality lab clean
+.PHONY: help certify test install services lint types coverage wheel kills statistics cost mutation benchmark \
+	quality lab clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -48,6 +49,11 @@ cost: $(STAMP) ## what judging 10 million tokens costs, against reading them
 mutation: $(STAMP) ## change each comparison of the gates: which change does no test notice? (ONLY=gates.py)
 	@$(RUN) tools.mutation $(ONLY)
 
+benchmark: $(STAMP) services ## the load generator beside httpx and aiohttp, with ARGS=--peers also vLLM and GuideLLM
+	@.venv/bin/python -c 'import aiohttp' 2>/dev/null || \
+		$(RUN) pip install --quiet --disable-pip-version-check --editable '.[benchmark]'
+	@$(RUN) benchmarks $(ARGS)
+
 quality: $(STAMP) services ## every criterion of the development gate: value, limit, ok or not
 	@$(RUN) tools.quality
 
@@ -55,7 +61,7 @@ lab: $(STAMP) ## JupyterLab on the notebooks
 	@$(RUN) jupyterlab --notebook-dir=notebooks
 
 clean: ## remove all that make made; outputs/ stays
-	@rm -rf .venv .services build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-benchmark .services build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml

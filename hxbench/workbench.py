@@ -21,7 +21,7 @@ from hxbench.record import priority as priorities
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
-from hxbench.render import publish, run_view
+from hxbench.render import run_view
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -168,6 +168,8 @@ def render(path: str | Path) -> Run:
 
     A notebook that did not run to its end makes the run INCOMPLETE.
     """
+    from hxbench.render import publish  # nbconvert takes a second to import, which no load should wait for
+
     rendered = open(path)
     shortfalls = publish.notebook_pages(rendered.path)
     if shortfalls:

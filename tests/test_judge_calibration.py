@@ -82,4 +82,4 @@ def test_rates_count_what_came_within_the_window() -> None:
     ],
 )
 def test_the_limit_is_whoever_fills_a_core(worker: float, server: float, limit: str) -> None:
-    assert limit == limited_by(worker, server)
+    assert limit == limited_by({"the load worker": worker, "the reference server": server})

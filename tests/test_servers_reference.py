@@ -101,6 +101,13 @@ def _head_bytes(answer: httpx.Response) -> int:
     return len("\r\n".join(lines)) + 4
 
 
+def test_it_takes_the_newer_name_of_the_limit_on_tokens(serve: Serve, client: httpx.Client) -> None:
+    given = {**asked(), "max_completion_tokens": 3}
+    del given["max_tokens"]
+    answer = client.post(serve(ttft=0, itl=0).url + CHAT, json=given)
+    assert 3 == answer.text.count(" word")
+
+
 def test_a_whole_answer_longer_than_any_write_is_logged(serve: Serve, client: httpx.Client) -> None:
     server = serve(ttft=0.0, itl=0.0, burst=100_000)
     answer = client.post(server.url + CHAT, json=asked(max_tokens=100_000))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Puts what the tests need and pip does not have into .services, without root and without
-# changing the system. What cannot be had is named; the exit status stays 0.
+# Puts what the tests and the benchmark need and pip does not have into .services, without root and
+# without changing the system. What cannot be had is named; the exit status stays 0.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 services=$PWD/.services
@@ -11,17 +11,17 @@ starts() {
     [ -x "$launcher" ] && "$launcher" --version 2>/dev/null | grep -i chrom >/dev/null
 }
 
-write_launcher() { # stdin: the script
+write_launcher() { # $1: its path; stdin: the script
     mkdir -p "$services/bin"
-    cat >"$launcher"
-    chmod +x "$launcher"
+    cat >"$1"
+    chmod +x "$1"
 }
 
 installed() {
     local name path
     for name in chromium chromium-browser google-chrome; do
         path=$(command -v "$name") || continue
-        printf '#!/bin/sh\nexec "%s" "$@"\n' "$path" | write_launcher
+        printf '#!/bin/sh\nexec "%s" "$@"\n' "$path" | write_launcher "$launcher"
         starts && return
     done
     return 1
@@ -65,7 +65,7 @@ unpack() {
   <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family></prefer></alias>
 </fontconfig>
 END
-    write_launcher <<'END'
+    write_launcher "$launcher" <<'END'
 #!/bin/sh
 services=$(cd "$(dirname "$0")/.." && pwd)
 for folder in "$services"/root/usr/lib/*-linux-gnu "$services"/root/lib/*-linux-gnu; do
@@ -78,9 +78,47 @@ exec "$services/root/usr/lib/chromium/chromium" "$@"
 END
 }
 
+# nginx and its libraries, for the benchmark alone; the scripts in its packages never run.
+fetch_nginx() (
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
+    packages=$(apt -s install --no-install-recommends nginx-light | awk '/^Inst/ && $3 !~ /^\[/ {print $2}')
+    mkdir -p "$services/nginx/debs" && cd "$services/nginx/debs" || exit 1
+    # shellcheck disable=SC2086  # one word a package
+    [ -n "$packages" ] && apt download $packages || exit 1
+    for deb in *.deb; do dpkg-deb -x "$deb" .. || exit 1; done
+    write_launcher "$services/bin/nginx" <<'END'
+#!/bin/sh
+root=$(cd "$(dirname "$0")/../nginx" && pwd)
+for folder in "$root"/usr/lib/*-linux-gnu; do
+    LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+done
+export LD_LIBRARY_PATH
+exec "$root/usr/sbin/nginx" "$@"
+END
+    "$services/bin/nginx" -e stderr -v
+)
+
+provide_nginx() {
+    local path log
+    for path in "$services/bin/nginx" "$(PATH=$PATH:/usr/sbin command -v nginx)"; do
+        [ -x "$path" ] && "$path" -e stderr -v 2>&1 && return
+    done
+    echo "nginx: fetching the distribution's packages into .services"
+    mkdir -p "$services/apt"
+    log=$services/apt/nginx.log
+    if { fetch_nginx || { own_lists && fetch_nginx; }; } >"$log" 2>&1; then
+        tail -1 "$log"
+        rm -rf "$services/apt" "$services/nginx/debs"
+        return
+    fi
+    rm -rf "$services/nginx" "$services/bin/nginx"
+    echo "nginx: not available: $(grep '^E:' "$log" | tail -1); the benchmark goes without tiny answers"
+}
+
 unavailable() {
     rm -rf "$services"
     echo "chromium: not available: $1; tests that need a browser are skipped, and fail with CI=1"
+    provide_nginx
     exit 0
 }
 
@@ -96,3 +134,4 @@ if ! starts && ! installed; then
     rm -rf "$services/apt" "$services/debs"
 fi
 echo "chromium: $("$launcher" --version 2>/dev/null | head -1)"
+provide_nginx

@@ -1,5 +1,6 @@
 """How far the instrument's stamps lie from what a reference server logged: frames in, plain values out."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,7 +93,7 @@ def rates(client: Client) -> dict[str, float]:
     }
 
 
-def limited_by(worker_cpu_share: float, server_cpu_share: float) -> str:
-    """Returns what a load as fast as it goes ran into: a process of one thread that fills its core."""
-    share, name = max((worker_cpu_share, "the load worker"), (server_cpu_share, "the reference server"))
-    return name if share >= FULL_CORE else "other work on this machine"
+def limited_by(shares: Mapping[str, float]) -> str:
+    """Returns what a load as fast as it goes ran into: whoever, with its share of a core, fills one."""
+    name = max(shares, key=lambda each: shares[each])
+    return name if shares[name] >= FULL_CORE else "other work on this machine"

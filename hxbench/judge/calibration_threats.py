@@ -49,10 +49,11 @@ def beside(measured: Measured) -> Found:
 def beside_first_token(measured: Measured) -> Found:
     """Returns the p99 error of ttft of that stream as a share of what it bears on, of the worst trial.
 
-    That is the tightest limit on a time to a token or, where there is none, the measured median ttft. It
-    is relative because the time of dispatch is the program's own, not the kernel's: on a machine that a
-    server keeps busy, an error of a millisecond is in the nature of things. It can mislead a verdict only
-    as far as it is large beside the limit that the verdict is about.
+    That is the tightest limit on a time to a token or, where there is none, the measured median ttft: an
+    error can mislead a verdict only as far as it is large beside the limit that the verdict is about.
+    Gaps are stamped by the kernel at both ends and have a limit in seconds; the dispatch is stamped by the
+    program, which a busy server on the same machine can hold up, and few streams fit beside a load, so
+    that this p99 is nearly always the largest error seen.
     """
     worst, why = _worst_beside(measured, "ttft_p99_s")
     limits = [each.limit for each in measured.records.profile.objectives if each.metric in TO_TOKENS]

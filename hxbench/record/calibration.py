@@ -177,19 +177,26 @@ def _one(experiment: Experiment, serve: Serve, folder: Path, asked: StopRequest)
         **judged.errors(client, logged(log)),
         **judged.rates(client),
         **used,
-        "limited_by": judged.limited_by(**used) if experiment.measures in ("tokens", "requests") else None,
+        "limited_by": _limited_by(used) if experiment.measures in ("tokens", "requests") else None,
     }
+
+
+def _limited_by(used: Mapping[str, float]) -> str:
+    return judged.limited_by(
+        {"the load worker": used["worker_cpu_share"], "the reference server": used["server_cpu_share"]}
+    )
 
 
 def _planned(
     experiment: Experiment, server: Reference, folder: Path
 ) -> tuple[dict[str, Any], Sequence[schedules.Planned]]:
-    profile = _profile(experiment, server.url)
+    profile = profile_of(experiment, server.url)
     planned = schedules.build(profile, prompts_of(profile), trial=1)
     return worker_plan(profile, server.url, folder, 1, planned, 0), planned
 
 
-def _profile(experiment: Experiment, url: str) -> Profile:
+def profile_of(experiment: Experiment, url: str) -> Profile:
+    """Returns the profile that puts this load on the server there."""
     given: dict[str, Any] = {
         "name": "calibration",
         "target.server": url,

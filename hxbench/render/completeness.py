@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import nbformat
-
 RESULT_MIME = "application/vnd.hxbench.result+json"
 PARTIAL_TAG = "hxbench-incomplete"
 _NO_RESULT = "it shows no result"
@@ -29,6 +27,8 @@ def result_of(notebook: Any) -> Mapping[str, Any] | None:
 
 def mark(notebook: Any, reason: str) -> None:
     """Writes INCOMPLETE and the reason into a notebook: in its metadata and as its first cell."""
+    import nbformat  # its schemas take a second to import, which no load should wait for
+
     notebook.metadata["hxbench"] = {"state": "INCOMPLETE", "reason": reason}
     new_cell: Any = nbformat.v4.new_markdown_cell
     face = new_cell(f"**INCOMPLETE.** This notebook proves nothing: {_literal(reason)}.")

@@ -38,7 +38,8 @@ def asked(body: bytes) -> Asked:
     try:
         document = json.loads(body)
         words = len(_prompt(document).split())
-        most, stream = document.get("max_tokens", 16), document.get("stream", False)
+        most = document.get("max_tokens", document.get("max_completion_tokens", 16))
+        stream = document.get("stream", False)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Refused(f"messages: not a chat request: {type(error).__name__}") from None
     if words == 0:
