@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hxbench.judge import diagnosis
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
 from hxbench.judge.rates import Rate
@@ -23,7 +24,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
     """Returns nested plain values in base units; None where nothing was measured, or a failure stands.
 
     Each latency by its name: failures are infinite in quantiles and the total time limit in the mean;
-    `success_only` leaves them out.
+    `success_only` leaves them out. `diagnosis` is a sentence on the slow tail.
     """
     attempted, limit_s = measured.attempted, measured.records.profile.limits.total
     return {
@@ -39,6 +40,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
         },
         "tokens": _tokens(attempted[attempted["ok"]]),
         "concurrency": _concurrency(measured),
+        "diagnosis": diagnosis.sentence(measured),
     }
 
 
