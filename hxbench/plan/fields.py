@@ -133,6 +133,7 @@ DurationOrZero = Annotated[float, Quantity("duration", at_most=7 * _DAY, zero=Tr
 Rate = Annotated[float, _RATE]
 Size = Annotated[int, Quantity("size", at_most=1e15)]
 Cores = Annotated[float, Quantity("cores", at_most=1e5)]
+Money = Annotated[float, Quantity("money", at_most=1e6, zero=True)]
 Name = Annotated[str, Text("[a-z0-9][a-z0-9._-]{0,63}", "lower-case letters, digits and . _ - (64 at most)")]
 Component = Annotated[str, Text("[A-Z0-9]{1,64}", "upper-case letters and digits")]
 Line = Annotated[str, Text(r"[^\x00-\x1f\x7f]{1,1000}", "one line of text")]

@@ -21,6 +21,7 @@ from hxbench.plan.fields import (
     Headers,
     Line,
     Lines,
+    Money,
     Name,
     Objectives,
     Rate,
@@ -35,8 +36,8 @@ from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
 __all__ = [
-    "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted", "Profile",
-    "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
+    "EMBEDDED", "REFERENCE", "Cost", "Embedded", "Environment", "Keep", "Limits", "Load", "NotExecuted",
+    "Profile", "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
 ]  # fmt: skip
 
 BadInput = Literal["empty_prompt", "broken_json", "negative_max_tokens", "above_context"]
@@ -116,6 +117,15 @@ class Environment(Section):
     cpu: Cores | None = None
 
 
+class Cost(Section):
+    """What the tokens cost; without it no cost is stated."""
+
+    prompt_per_million: Money
+    """Price of a million prompt tokens, such as 0.15 USD."""
+    output_per_million: Money
+    """Price of a million output tokens."""
+
+
 class NotExecuted(Section):
     """What the source's load scenario asks for beyond the load above. Recorded, not executed."""
 
@@ -143,6 +153,7 @@ class Profile(Section):
     note: Line | None = None
     """A sentence that the certificate repeats."""
     keep: Keep = Field(default_factory=Keep)
+    cost: Cost | None = None
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 
