@@ -16,8 +16,8 @@ from benchmarks.opponents import Opponent, pinned
 from hxbench.errors import IncompleteError
 from hxbench.judge.calibration import Client, limited_by
 from hxbench.plan import schedule as schedules
+from hxbench.plan.asking import prompts_of
 from hxbench.plan.profile import Profile
-from hxbench.plan.workload import load_prompts
 from hxbench.record import calibration, decoder
 from hxbench.record.calibration import Experiment
 from hxbench.record.children import Child
@@ -111,7 +111,7 @@ def _planned(
     for name in ("records", "journal"):
         (folder / name).mkdir()
     profile = calibration.profile_of(experiment, opponent.url)
-    planned = schedules.build(profile, load_prompts(profile.workload.prompts), trial=1)
+    planned = schedules.build(profile, prompts_of(profile), trial=1)
     path = folder / "plan.json"
     path.write_text(json.dumps(worker_plan(profile, opponent.url, folder, 1, planned, 0)))
     return profile, planned, path

@@ -19,7 +19,7 @@ from benchmarks.opponents import CHAT_PATH, Cores, Opponent, paced, pinned, tiny
 from hxbench.errors import IncompleteError
 from hxbench.judge import calibration as judged
 from hxbench.plan import schedule as schedules
-from hxbench.plan.workload import load_prompts
+from hxbench.plan.asking import prompts_of
 from hxbench.record import calibration
 from hxbench.record.calibration import Experiment, logged
 
@@ -65,7 +65,7 @@ def _started(command: list[str], core: Set[int]) -> "subprocess.Popen[bytes]":
 def _plan(client: str, experiment: Experiment, opponent: Opponent, folder: Path) -> Path:
     """Writes what a plain client needs; its requests are due when those of hxbench are."""
     profile = calibration.profile_of(experiment, opponent.url)
-    planned = schedules.build(profile, load_prompts(profile.workload.prompts), trial=1)
+    planned = schedules.build(profile, prompts_of(profile), trial=1)
     messages = [{"role": "user", "content": WORDS}]
     body = {"model": "reference", "messages": messages, "max_tokens": experiment.tokens, "stream": True}
     due = [(row.request_id, row.phase, row.due_offset_ns) for row in planned if row.due_offset_ns is not None]

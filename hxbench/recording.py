@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.judge import forecast
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
 from hxbench.plan.profile import EMBEDDED, REFERENCE, Profile
@@ -41,6 +42,7 @@ from hxbench.record.supervisor import (
 )
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
+from hxbench.render import plan_table
 from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
@@ -151,6 +153,7 @@ class Recording:
     def _measure(self, asked: StopRequest) -> dict[str, Any]:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
+        self._show.say(plan_table.sentence(forecast.outline(self._profile, self._plans)))
         ending: dict[str, Any] = {"state": "complete", "reason": None}
         with (self._dir / "log.txt").open("ab") as log:
             child = start_decoder(self._profile, self._dir, log)

@@ -25,7 +25,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
     status = cli.run_command(list(arguments))
     said = capfd.readouterr()
     assert (2, "") == (status, said.out), said
-    lines = [line for line in said.err.splitlines() if not line.startswith(("profile ", "run "))]
+    lines = [line for line in said.err.splitlines() if not line.startswith(("profile ", "run ", "planned "))]
     assert 1 == len(lines), said.err
     return lines[0].removeprefix("hxbench: ")
 

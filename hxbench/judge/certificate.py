@@ -6,6 +6,7 @@ from typing import Any
 
 from hxbench import units
 from hxbench.judge import checks, ledger, threats
+from hxbench.judge.consistency import contradictions
 from hxbench.judge.gates import Gate, evaluate
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
@@ -165,6 +166,9 @@ def status_of(
     if records.ending["state"] != "complete":
         why = records.ending["reason"] or "no reason is recorded"
         return INCOMPLETE, f"The run did not come to its end: {why}."
+    broken = contradictions(records)
+    if broken:
+        return INCOMPLETE, f"The records contradict themselves: {_listed(broken)}."
     failed = [each.id for each in verdicts if each.verdict == FAIL]
     if failed:
         return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
@@ -185,7 +189,7 @@ def status_of(
 
 
 def _listed(ids: Sequence[str]) -> str:
-    """Returns the ids in words, the first and a number when they are many."""
+    """Returns ids or sentences in words, the first and a number when they are many."""
     return ", ".join(ids) if len(ids) <= LISTED else f"{ids[0]} and {len(ids) - 1} more"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hxbench.judge import diagnosis
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.flow_threats import flows
 from hxbench.judge.measured import Measured
@@ -22,7 +23,8 @@ def summarised(measured: Measured) -> dict[str, Any]:
     """Returns nested plain values in base units; None where nothing was measured, or a failure stands.
 
     Each latency by its name: failures are infinite in quantiles and the total time limit in the mean;
-    `success_only` leaves them out. `stages` is a list, empty for a load without any.
+    `success_only` leaves them out. `stages` is a list, empty for a load without any; `diagnosis` a sentence
+    on the slow tail.
     """
     attempted, limit_s = measured.attempted, measured.records.profile.limits.total
     return {
@@ -40,6 +42,7 @@ def summarised(measured: Measured) -> dict[str, Any]:
         "tokens": _tokens(attempted[attempted["ok"]]),
         "concurrency": _concurrency(measured),
         "stages": by_stage(measured),
+        "diagnosis": diagnosis.sentence(measured),
     }
 
 

@@ -22,6 +22,7 @@ from hxbench.plan.fields import (
     Headers,
     Line,
     Lines,
+    Money,
     Name,
     Objectives,
     PromptTokens,
@@ -39,7 +40,8 @@ from hxbench.plan.load import Count, Load
 from hxbench.plan.section import Section, said
 
 __all__ = [
-    "EMBEDDED", "REFERENCE", "Embedded", "Environment", "Instrument", "Keep", "Limits", "Load", "NotExecuted",
+    "EMBEDDED", "REFERENCE", "Cost", "Embedded", "Environment", "Instrument", "Keep", "Limits", "Load",
+    "NotExecuted",
     "Profile", "Ready", "Target", "Workload", "json_schema", "known_keys", "takes_text",
 ]  # fmt: skip
 
@@ -165,6 +167,15 @@ class Environment(Section):
     cpu: Cores | None = None
 
 
+class Cost(Section):
+    """What the tokens cost; without it no cost is stated."""
+
+    prompt_per_million: Money
+    """Price of a million prompt tokens, such as 0.15 USD."""
+    output_per_million: Money
+    """Price of a million output tokens."""
+
+
 class NotExecuted(Section):
     """What the source's load scenario asks for beyond the load above. Recorded, not executed."""
 
@@ -193,6 +204,7 @@ class Profile(Section):
     """A sentence that the certificate repeats."""
     keep: Keep = Field(default_factory=Keep)
     instrument: Instrument = Field(default_factory=Instrument)
+    cost: Cost | None = None
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 

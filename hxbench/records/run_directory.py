@@ -1,5 +1,6 @@
 """A run's folder: made once, filled while recording, and opened again as plain values."""
 
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
-from hxbench.records.schemas import TABLES
+from hxbench.records.schemas import KEYS, ONCE, TABLES
 
 # Keys that YAML reads as text without quotes; words such as yes and null it would not.
 _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+")
@@ -45,6 +46,7 @@ class Records:
     ending: Mapping[str, Any]
     facts: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
+    schedule_sha256: str | None = None  # of the file; None for records that were never stored
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
@@ -149,9 +151,10 @@ def open_records(run_dir: Path) -> Records:
     if not (run_dir / "records").is_dir():
         raise EvidenceError(f"{run_dir}: not a run: it has no folder records/")
     resolved = resolve(run_dir / "profile.yaml")
-    frames = {
-        name: tables.read(run_dir / "records" / f"{name}.parquet", schema) for name, schema in TABLES.items()
-    }
+    paths = {name: run_dir / "records" / f"{name}.parquet" for name in TABLES}
+    frames = {name: tables.read(paths[name], schema) for name, schema in TABLES.items()}
+    for name, frame in frames.items():
+        _require_keys(paths[name], frame, KEYS[name])
     return Records(
         path=run_dir.resolve(),
         profile=resolved.profile,
@@ -161,8 +164,19 @@ def open_records(run_dir: Path) -> Records:
         ending=_json(run_dir / "records" / "ending.json", missing=KILLED),
         facts=_json(run_dir / "facts.json", missing={}),
         calibration=_json(run_dir / "records" / "calibration.json", missing={}),
+        schedule_sha256=hashlib.sha256(paths["schedule"].read_bytes()).hexdigest(),
         **frames,
     )
+
+
+def _require_keys(path: Path, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Raises EvidenceError for a row that no other can refer to, or that two could be."""
+    for key in keys:
+        if frame[key].isna().any():
+            raise EvidenceError(f"{path}: column {key}: a row has none")
+    twice = frame.duplicated("request_id") if path.stem in ONCE else None
+    if twice is not None and twice.any():
+        raise EvidenceError(f"{path}: request {frame.loc[twice, 'request_id'].iloc[0]} stands there twice")
 
 
 def _json(path: Path, missing: Any) -> Any:

@@ -53,3 +53,14 @@ TABLES = {
     "clock": CLOCK,
     "phases": PHASES,
 }
+
+# What every row of a table has.
+KEYS = {
+    "schedule": ("request_id", "trial", "phase"),
+    "requests": ("request_id", "trial", "outcome"),
+    "reads": ("request_id", "index", "received_ns", "deltas"),
+    "series": ("time_ns", "trial", "source", "name"),
+    "clock": ("monotonic_ns", "realtime_ns"),
+    "phases": ("trial", "phase"),
+}
+ONCE = ("schedule", "requests")  # each request has one row here

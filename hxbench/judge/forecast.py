@@ -1,0 +1,121 @@
+"""What a profile will ask for and whether that can decide its gates, before anything is started."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hxbench.judge.evidence import ALPHA_PASS, QUANTILES, from_below
+from hxbench.judge.gates import fewest_requests, unanswerable
+from hxbench.plan.objectives import Objective
+from hxbench.plan.profile import Profile
+from hxbench.plan.schedule import Planned
+from hxbench.stats.sample_size import required_n
+
+POWER = 0.9
+Plans = Sequence[Sequence[Planned]]  # one a trial
+
+
+@dataclass(frozen=True)
+class Need:
+    """Requests that one gate needs to pass: `fewest` without a miss, and with so many of those allowed.
+
+    None where no number of requests does, or where their spread decides and not their number.
+    """
+
+    gate: str
+    fewest: int | None
+    missing_quarter: int | None
+    missing_half: int | None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a load asks for. `at_most` when a closed loop by time takes as many as it comes to."""
+
+    measured: int
+    at_most: bool
+    warmup: int
+    trials: int
+    output_tokens: int  # of the measured requests
+    seconds: float | None  # warm-up included; None when the server decides
+    output_cost: float | None  # USD; None without a price
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The outline, what each gate needs at this inflation, and which gates no answer can come of."""
+
+    outline: Outline
+    needs: tuple[Need, ...]
+    inflation: float
+    unanswerable: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the forecast as JSON has it."""
+        return asdict(self)
+
+
+def forecast(profile: Profile, plans: Plans, inflation: float = 1.0) -> Forecast:
+    """Returns what to expect of a profile; `inflation` is how many requests are worth one independent one."""
+    needs = tuple(_need(each, profile.load.trials, inflation) for each in profile.objectives)
+    planned = outline(profile, plans)
+    return Forecast(planned, needs, inflation, (*_hopeless(profile, needs, planned.measured),))
+
+
+def _need(objective: Objective, trials: int, inflation: float) -> Need:
+    gate, fewest = f"{objective.metric}.{objective.statistic}", fewest_requests(objective, trials)
+    allowed = _allowed(objective)
+    if allowed is None:
+        return Need(gate, fewest, None, None)
+    counts = (
+        fewest,
+        *(required_n(allowed, allowed / part, alpha=ALPHA_PASS, power=POWER).n for part in (4, 2)),
+    )
+    return Need(gate, *(None if each is None else math.ceil(each * inflation) for each in counts))
+
+
+def _allowed(objective: Objective) -> float | None:
+    """Returns the share of misses that a gate allows; None for one that allows none or all, or no share."""
+    if objective.statistic in QUANTILES:
+        return 1 - QUANTILES[objective.statistic]
+    if objective.statistic != "share":
+        return None
+    allowed = 1 - objective.limit if from_below(objective) else objective.limit
+    return allowed if 0 < allowed < 1 else None
+
+
+def _hopeless(profile: Profile, needs: Sequence[Need], most: int) -> Iterator[str]:
+    """Yields the gates that no answer can come of; those that inflation alone makes hopeless come last."""
+    without_inflation = unanswerable(profile)
+    yield from without_inflation
+    for each in needs:
+        known = any(f".{each.gate}:" in sentence for sentence in without_inflation)
+        if not known and each.fewest is not None and each.fewest > most:
+            yield f"objectives.{each.gate}: at this inflation it needs {each.fewest} requests, not {most}"
+
+
+def outline(profile: Profile, plans: Plans) -> Outline:
+    """Returns what the schedules of all trials ask for."""
+    load = profile.load
+    rows = [row for plan in plans for row in plan]
+    measured = [row for row in rows if row.phase == "measure"]
+    tokens = sum(row.max_tokens for row in measured)
+    return Outline(
+        measured=len(measured),
+        at_most=load.loop == "closed" and load.requests is None,
+        warmup=len(rows) - len(measured),
+        trials=load.trials,
+        output_tokens=tokens,
+        seconds=_seconds(profile, plans),
+        output_cost=None if profile.cost is None else tokens * profile.cost.output_per_million / 1e6,
+    )
+
+
+def _seconds(profile: Profile, plans: Plans) -> float | None:
+    load = profile.load
+    if load.measured_s is not None:
+        return load.trials * (load.warmup + load.measured_s)
+    if load.loop == "closed":
+        return None
+    return sum(max(row.due_offset_ns or 0 for row in plan) / 1e9 for plan in plans if plan)
