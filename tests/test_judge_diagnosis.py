@@ -102,17 +102,20 @@ def test_requests_alike_have_no_slow_tail() -> None:
 
 def test_a_wait_that_no_prefill_explains_is_a_wait_for_a_slot() -> None:
     run = prefill(slow(), np.full(40, 0.05))
-    assert "p95 of e2e is 400 ms over its median, 200 ms: 400 ms of it waiting for a free slot" == said(run)
+    assert (
+        "p95 of e2e is 400 ms over its median, 200 ms: the slowest lost 400 ms waiting for a free slot"
+        == said(run)
+    )
 
 
 def test_a_prefill_as_long_as_the_wait_is_named() -> None:
     run = prefill(slow(), TAIL - 0.01)
-    assert str(said(run)).endswith("400 ms of it in the server's prefill")
+    assert str(said(run)).endswith("lost 400 ms in the server's prefill")
 
 
 def test_without_the_servers_times_only_the_part_is_known() -> None:
     run = changed(slow(), "requests", server_prefill_ns=None)
-    assert str(said(run)).endswith("400 ms of it before the first token")
+    assert str(said(run)).endswith("lost 400 ms before the first token")
 
 
 def gauge(run: Records, name: str, full: int) -> Records:
@@ -142,23 +145,23 @@ def test_a_server_elsewhere_has_no_known_number_of_slots() -> None:
 
 def test_a_slow_decode_is_named_and_longer_answers_with_it() -> None:
     run = records(requests=40, warmup=0, tokens=11, ttft_s=0.1, gap_s=TAIL)
-    assert str(said(run)).endswith("4 s of it decoding")
+    assert str(said(run)).endswith("lost 4 s decoding")
     tokens = np.where(TAIL > 0.1, 50, 10)
     assert str(said(changed(run, "requests", output_tokens=tokens))).endswith("decoding longer answers")
-    assert str(said(changed(run, "requests", output_tokens=None))).endswith("4 s of it decoding")
+    assert str(said(changed(run, "requests", output_tokens=None))).endswith("lost 4 s decoding")
 
 
 def test_a_wait_to_be_sent_names_the_cap() -> None:
     load = {"limits.requests": 100_000}
     run = records(requests=40, warmup=0, tokens=2, loop="open", ttft_s=0.1, gap_s=0.1, profile=load)
     due = run.requests["due_ns"] - (np.where(TAIL > 0.1, 0.4, 0) * SECOND).astype(int)
-    assert str(said(changed(run, "requests", due_ns=due))).endswith("400 ms of it waiting to be sent")
+    assert str(said(changed(run, "requests", due_ns=due))).endswith("lost 400 ms waiting to be sent")
     capped = records(
         requests=40, warmup=0, tokens=2, loop="open", ttft_s=0.1, gap_s=0.1,
         profile=load | {"load.max_in_flight": 3},
     )  # fmt: skip
     late = changed(capped, "requests", due_ns=due)
-    assert str(said(late)).endswith("400 ms of it waiting to be sent (at most 3 in flight)")
+    assert str(said(late)).endswith("lost 400 ms waiting to be sent (at most 3 in flight)")
 
 
 @pytest.mark.parametrize(
@@ -172,4 +175,4 @@ def test_a_wait_to_be_sent_names_the_cap() -> None:
 def test_what_happens_before_the_server_has_the_request_is_named(column: str, words: str) -> None:
     run = slow()
     late = run.requests[column] + (np.where(TAIL > 0.1, 0.4, 0) * SECOND).astype(int)
-    assert str(said(changed(run, "requests", **{column: late}))).endswith(f"400 ms of it {words}")
+    assert str(said(changed(run, "requests", **{column: late}))).endswith(f"lost 400 ms {words}")

@@ -75,11 +75,11 @@ def sentence(measured: Measured) -> str | None:
     slow = frame["total_ns"] / NANOSECONDS >= tail
     lost_s = dict(_causes(measured.records, frame, slow))
     cause = max(lost_s, key=lambda words: lost_s[words])
-    return f"{over}: {units.duration(lost_s[cause])} of it {cause}"
+    return f"{over}: the slowest lost {units.duration(lost_s[cause])} {cause}"
 
 
 def _causes(records: Records, frame: pd.DataFrame, slow: "pd.Series[bool]") -> Iterator[tuple[str, float]]:
-    """Yields what a request can wait for, and how many seconds the slow ones lost to it over the median."""
+    """Yields what a request can wait for, and the mean seconds the slow lose to it against the median."""
 
     def lost(*parts: str) -> float:
         together = frame[list(parts)].sum(axis=1, skipna=False)
