@@ -73,7 +73,7 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
             "--url without a profile has no objectives, so there is nothing to certify: measure with "
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
-    resolved = _resolve(profile or "smollm2-135m", flags)
+    resolved = _resolve(profile, flags)
     run = workbench.certify(resolved, run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"])
     return _show(run, as_json=as_json)
 
@@ -90,8 +90,6 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
     from hxbench import workbench
     from hxbench.render import terminal
 
-    if profile is None and not flags["url"]:
-        profile = "smollm2-135m"
     recorded = workbench.run(_resolve(profile, flags), out, yes=flags["yes"])
     if as_json:
         click.echo(json.dumps(recorded.summary(), indent=1))
@@ -105,6 +103,8 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 def _resolve(profile: str | None, flags: dict[str, Any]) -> Any:
     from hxbench.plan.layers import resolve
 
+    if profile is None and not flags["url"]:
+        profile = "smollm2-135m"
     return resolve(profile, load=flags["load"], overrides=_overrides(flags), environ=os.environ)
 
 
@@ -160,12 +160,71 @@ def render(directory: Path) -> int:
 
 @cli.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the certificate as JSON.")
-def show(directory: Path, as_json: bool) -> int:
+@click.option(
+    "--as",
+    "tool",
+    type=click.Choice(["vllm", "guidellm", "aiperf", "mlperf", "all"]),
+    help="What another tool's definitions make of the same records, and why.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the certificate, or that table, as JSON.")
+def show(directory: Path, tool: str | None, as_json: bool) -> int:
     """Show the run in DIRECTORY as a table; writes nothing and always ends with 0 when it could."""
     from hxbench import workbench
+    from hxbench.render import terminal
 
-    _show(workbench.open(directory), as_json=as_json)
+    run = workbench.open(directory)
+    if tool is None:
+        _show(run, as_json=as_json)
+        if not as_json:
+            click.echo(f"\n{terminal.waterfall_text(run.waterfall(), run.summary()['diagnosis'])}")
+        return 0
+    table = run.translated()
+    table = table if tool == "all" else table[table["tool"] == tool]
+    click.echo(table.to_json(orient="records", indent=1) if as_json else terminal.translation_text(table))
+    return 0
+
+
+@cli.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def verify(directory: Path, as_json: bool) -> int:
+    """Hold the run in DIRECTORY against its hashes, and every number of it against its records.
+
+    Ends with 0 when all is equal and with 1 when anything is not; writes nothing.
+    """
+    from hxbench import workbench
+    from hxbench.render import terminal
+
+    found = workbench.verify(directory)
+    as_text = json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else None
+    click.echo(as_text or terminal.verification_text(found))
+    return 1 if found.faults else 0
+
+
+@cli.command()
+@click.argument("profile", required=False)
+@_profile_flags
+@click.option(
+    "--inflation",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="How many requests are worth one that depends on no other; queues need more than 1.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+def plan(profile: str | None, inflation: float, as_json: bool, **flags: Any) -> int:
+    """Say what a run of PROFILE would ask for and could decide; nothing is started."""
+    from hxbench import workbench
+    from hxbench.render import plan_table
+
+    if not 1 <= inflation <= 1000:
+        raise InputError(f"--inflation: expected a number from 1 to 1000, got {inflation:g}")
+    resolved = _resolve(profile, flags)
+    found = workbench.plan(resolved, inflation)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        click.echo(f"profile {resolved.profile.name} {resolved.sha256}\n\n{plan_table.as_text(found)}")
     return 0
 
 

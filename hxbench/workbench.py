@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ import pandas as pd
 
 from hxbench.errors import DirectoryError, EvidenceError, InputError
 from hxbench.judge import certificate as certificates
-from hxbench.judge import gates, metrics
+from hxbench.judge import forecast, gates, metrics
+from hxbench.judge.verify import Verification
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
+from hxbench.plan.schedule import build
+from hxbench.plan.workload import load_prompts
 from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
-from hxbench.render import publish, run_view
+from hxbench.render import manifest, publish, run_view, verification
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -74,6 +78,14 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""
         return metrics.summary(self.records)
+
+    def waterfall(self) -> pd.DataFrame:
+        """Returns where each good request's time went, part by part, the slowest first."""
+        return self.frames.waterfall()
+
+    def translated(self) -> pd.DataFrame:
+        """Returns what other tools' definitions make of the same records, figure beside figure."""
+        return self.frames.translated()
 
     def result(self) -> run_view.Result:
         """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
@@ -148,10 +160,26 @@ def run(
 
 
 def judge(path: str | Path) -> Run:
-    """Judges a recorded run and writes its certificate.json."""
+    """Judges a recorded run and writes its certificate.json, and manifest.json with it."""
     judged = open(path)
     write_json(judged.path / "certificate.json", judged.certificate)
+    manifest.write(judged.path)
     return judged
+
+
+def verify(path: str | Path) -> Verification:
+    """Returns which files and numbers of a run are not what its manifest and its records give.
+
+    A killed run that nobody has opened yet is first put together from its journal, as by `open`.
+
+    Raises:
+        DirectoryError: the folder holds no run.
+    """
+    run_dir = Path(path)
+    if (run_dir / "records").is_dir() and not (run_dir / manifest.NAME).exists():
+        with suppress(EvidenceError):  # which is found again, as a fault
+            open(run_dir)
+    return verification.verify(run_dir)
 
 
 def render(path: str | Path) -> Run:
@@ -196,6 +224,15 @@ def calibrate(
         supervisor.stop_signals() as asked,
     ):
         return calibration.calibrate(experiments, reference.serving, Path(folder), asked, say)
+
+
+def plan(profile: str | Path | Resolved = "smollm2-135m", inflation: float = 1.0) -> forecast.Forecast:
+    """Returns what a run by this profile would ask for and what it could decide; starts nothing."""
+    resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
+    prompts = load_prompts(resolved.profile.workload.prompts)
+    trials = range(1, resolved.profile.load.trials + 1)
+    plans = [build(resolved.profile, prompts, trial) for trial in trials]
+    return forecast.forecast(resolved.profile, plans, inflation)
 
 
 def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:

@@ -1,6 +1,7 @@
 """The whole thread on a real model: profile in, real server measured, notebook executed, verdict out."""
 
 import json
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -122,6 +123,20 @@ def test_judging_again_without_the_server_gives_the_same_certificate(certified: 
     done = hxbench("judge", str(certified.path))
     assert 3 == done.returncode, done.stderr
     assert before == (certified.path / "certificate.json").read_bytes()
+
+
+def test_the_run_is_verified_wherever_it_is_taken_and_an_edited_number_is_found(
+    certified: Certified, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(certified.path, tmp_path / "taken home")
+    done = hxbench("verify", str(copy))
+    assert 0 == done.returncode, done.stdout
+    assert f"VERIFIED: {copy} holds what its records give: CONDITIONAL" == done.stdout.splitlines()[-1]
+    path = copy / "certificate.json"
+    path.write_text(path.read_text().replace('"verdict": "INCONCLUSIVE"', '"verdict": "PASS"', 1))
+    done = hxbench("verify", str(copy))
+    assert 1 == done.returncode
+    assert 'verdict: holds "PASS", the records give "INCONCLUSIVE"' in done.stdout
 
 
 def test_show_prints_the_verdicts_and_writes_nothing(certified: Certified) -> None:

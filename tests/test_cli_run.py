@@ -77,6 +77,34 @@ def test_an_objective_that_holds_certifies(workplace: Path, good: Server) -> Non
     assert "CERTIFIED" == certificate(workplace)["status"]
 
 
+def test_a_run_says_beforehand_what_it_will_ask_for_and_verifies_afterwards(
+    workplace: Path, good: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = profile(workplace, good, "ttft: {p50: 5 s}", CLOSED)
+    assert 0 == cli.run_command(["run", path])
+    said = capfd.readouterr().err
+    assert "planned 20 requests; 80 output tokens; the server decides how long" in said.splitlines()
+    cli.run_command(["judge", "outputs/latest"])
+    assert 0 == cli.run_command(["verify", "outputs/latest"])
+
+
+def test_verifying_puts_a_killed_run_together_first(
+    workplace: Path, good: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = profile(workplace, good, "ttft: {p50: 5 s}", CLOSED)
+    assert 0 == cli.run_command(["run", path, "--set", "keep.text=full", "--out", "killed"])
+    (workplace / "killed" / "records" / "requests.parquet").unlink()
+    (workplace / "killed" / "records" / "ending.json").unlink()
+    capfd.readouterr()
+    assert 1 == cli.run_command(["verify", "killed"])
+    said = capfd.readouterr().out
+    assert "✓ records      20 requests and 80 reads" in said
+    assert "nothing is claimed" in said
+    assert 4 == cli.run_command(["judge", "killed"])
+    assert 0 == cli.run_command(["verify", "killed"])
+    assert "INCOMPLETE" in capfd.readouterr().out.splitlines()[-1]
+
+
 def test_an_impossible_limit_fails_with_1(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {p95: 1 us}", CLOSED)
     status = cli.run_command(["certify", path, "--undecided-ok"])

@@ -1,5 +1,6 @@
-"""Files that are whole or not there, and notebooks that are notebooks."""
+"""Files that are whole or not there, notebooks that are notebooks, and JSON that says one thing."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import nbformat
 
-from hxbench.errors import DirectoryError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -48,3 +49,29 @@ def write_notebook(path: Path, notebook: Any) -> None:
     """Writes a notebook; it appears whole or not at all."""
     text: Any = nbformat.writes
     write_whole(path, f"{text(notebook)}\n")
+
+
+def read_json(path: Path) -> Any:
+    """Returns the value of a JSON file that says one thing only: no NaN, no key twice.
+
+    Raises: EvidenceError, naming the file without its folder, when it is missing or says less.
+    """
+    try:
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_no_number, object_pairs_hook=_once
+        )
+    except FileNotFoundError:
+        raise EvidenceError(f"{path.name}: is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise EvidenceError(f"{path.name}: not readable: {error}") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"it holds {name}")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("it holds a key twice")
+    return made

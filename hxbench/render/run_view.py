@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hxbench import units
+from hxbench.judge import diagnosis, translation
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
 from hxbench.judge.metrics import over_time, resources, windows
@@ -76,6 +77,14 @@ class Frames:
     def slowest(self, count: int = 20) -> pd.DataFrame:
         """Returns the slowest requests that count, failed ones first, with their stages in seconds."""
         return figures.slowest_rows(self.requests(), count)
+
+    def waterfall(self) -> pd.DataFrame:
+        """Returns where each good request's time went, part by part, the slowest first."""
+        return diagnosis.waterfall(self._records)
+
+    def translated(self) -> pd.DataFrame:
+        """Returns what other tools' definitions make of the same records, figure beside figure."""
+        return translation.translated(self._records)
 
     def requests(self) -> pd.DataFrame:
         """Returns one row a planned request, with all its times in seconds."""

@@ -1,0 +1,195 @@
+"""Verifies a run directory: every file by its hash, every number by the records, no summary trusted.
+
+It reads and writes nothing back. Whoever changes the records and writes manifest, certificate and reports
+anew to match is not found out: only a signature over manifest.json could do that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hxbench import __version__, units
+from hxbench.errors import DirectoryError, EvidenceError, HxbenchError, InputError
+from hxbench.judge import certificate as certificates
+from hxbench.judge.consistency import contradictions
+from hxbench.judge.verify import Group, Verification, differences, plain, values
+from hxbench.records import run_directory
+from hxbench.records.run_directory import Records
+from hxbench.render import certificate_page, exporter, junit, manifest, publish, summary
+from hxbench.render.completeness import result_of, shortfall
+from hxbench.render.files import read_json, read_notebook
+from hxbench.render.run_view import Result
+
+CERTIFICATE = "certificate.json"
+_MARKS = (manifest.NAME, CERTIFICATE, "records")
+
+
+def verify(run_dir: Path) -> Verification:
+    """Returns what was looked at and each fault found.
+
+    Raises: DirectoryError when the folder is no run.
+    """
+    if not any((run_dir / name).exists() for name in _MARKS):
+        raise DirectoryError(f"{run_dir}: not a run: it has none of {', '.join(_MARKS)}")
+    held, unread = _held(run_dir / CERTIFICATE)
+    run = run_dir.resolve().name if held is None else str(held.get("run"))
+    records, unreadable = _records(run_dir, run)
+    given, incomputable = _given(records, run_dir)
+    groups = [_files(run_dir), _profile(run_dir, records), _record_group(records, unreadable)]
+    if records is not None and held is not None and given is not None:
+        groups += [_certificate(held, given), _reports(run_dir, given, records), _notebooks(run_dir, given)]
+    else:
+        groups.append(Group("certificate", "not compared", (*unread, *incomputable)))
+    status = None if given is None else given["status"]
+    return Verification(str(run_dir), status, tuple(groups), tuple(_notes(run_dir, held)))
+
+
+def _certificate(held: dict[str, Any], given: dict[str, Any]) -> Group:
+    says = f"{units.count(values(given))} values computed again from the records"
+    return Group("certificate", says, tuple(f"{CERTIFICATE}: {each}" for each in differences(held, given)))
+
+
+def _held(path: Path) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    try:
+        held = read_json(path)
+    except EvidenceError as error:
+        hint = "" if path.exists() else ": nothing is claimed; `hxbench judge` writes it"
+        return None, (f"{error}{hint}",)
+    return (held, ()) if isinstance(held, dict) else (None, (f"{path.name}: is no JSON object",))
+
+
+def _records(run_dir: Path, run: str) -> tuple[Records | None, tuple[str, ...]]:
+    """Returns the records as those of the run in the certificate: its folder may have been renamed."""
+    try:
+        records = run_directory.open_records(run_dir)
+    except (EvidenceError, InputError) as error:
+        return None, (_inside(run_dir, str(error)),)
+    return replace(records, path=records.path.parent / run), ()
+
+
+def _inside(run_dir: Path, text: str) -> str:
+    return text.replace(f"{run_dir}/", "")
+
+
+def _given(records: Records | None, run_dir: Path) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Returns the certificate as the records and the executed notebooks give it."""
+    if records is None:
+        return None, ()
+    try:
+        given = plain(certificates.build(records))
+    except Exception as error:  # whatever stands in the records must not end in a traceback
+        return None, (f"{CERTIFICATE}: cannot be computed from these records: {_what(error)}",)
+    shortfalls = [f"notebook {name}: {why}" for name, why in _shortfalls(run_dir) if why]
+    if shortfalls:
+        given |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
+    return given, ()
+
+
+def _what(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _executed(run_dir: Path) -> Iterator[tuple[str, Path]]:
+    for name in publish.NOTEBOOKS:
+        path = run_dir / "notebooks" / f"{name}.ipynb"
+        if path.exists():
+            yield name, path
+
+
+def _shortfalls(run_dir: Path) -> Iterator[tuple[str, str | None]]:
+    for name, path in _executed(run_dir):
+        try:
+            yield name, shortfall(read_notebook(path))
+        except InputError as error:
+            yield name, _inside(run_dir, str(error))
+
+
+def _files(run_dir: Path) -> Group:
+    files = units.count(len(manifest.entries(run_dir)))
+    return Group("files", f"{files} files held against {manifest.NAME}", tuple(manifest.faults(run_dir)))
+
+
+def _profile(run_dir: Path, records: Records | None) -> Group:
+    """Holds the resolved profile against the hash that was noted before the first request."""
+    if records is None:
+        return Group("profile", "not read")
+    first = (run_dir / "profile.yaml").read_text(encoding="utf-8").partition("\n")[0]
+    noted, says = first.rpartition(" ")[2], f"SHA-256 {records.profile_sha256[:12]}…"
+    fault = f"profile.yaml: notes the hash {noted[:64]}, its values give {records.profile_sha256}"
+    return Group("profile", says, () if noted == records.profile_sha256 else (fault,))
+
+
+def _record_group(records: Records | None, faults: tuple[str, ...]) -> Group:
+    if records is None:
+        return Group("records", "not readable", faults)
+    requests, reads = units.count(len(records.requests)), units.count(len(records.reads))
+    says = f"{requests} requests and {reads} reads searched for what cannot be"
+    try:
+        return Group("records", says, tuple(contradictions(records)))
+    except Exception as error:  # as above
+        return Group("records", says, (f"records: not as hxbench writes them: {_what(error)}",))
+
+
+def _reports(run_dir: Path, given: dict[str, Any], records: Records) -> Group:
+    """Writes again, in memory, what was written from the certificate, and compares the texts."""
+    pages = [(name, f"{name}.html") for name in publish.NOTEBOOKS]
+    written: dict[str, Callable[[], str]] = {
+        "junit.xml": lambda: junit.xml(given),
+        "summary.md": lambda: summary.markdown(given),
+        "certificate.html": lambda: certificate_page.page(given, records.facts, pages),
+    }
+    return _texts("reports", run_dir, written)
+
+
+def _notebooks(run_dir: Path, given: dict[str, Any]) -> Group:
+    """Holds the result that each executed notebook shows against the certificate, its page against it."""
+    faults: list[str] = []
+    written: dict[str, Callable[[], str]] = {}
+    for name, path in _executed(run_dir):
+        try:
+            notebook = read_notebook(path)
+        except InputError as error:
+            faults.append(_inside(run_dir, str(error)))
+            continue
+        if shortfall(notebook) is None:
+            held, result = dict(result_of(notebook) or {}), plain(Result(given).data)
+            faults += [f"notebooks/{path.name}: its result: {each}" for each in differences(held, result)]
+        written[f"{name}.html"] = lambda node=notebook, name=path.name: exporter.page(node, name=name)  # type: ignore[misc]
+    pages = _texts("notebooks", run_dir, written)
+    return replace(pages, faults=(*faults, *pages.faults))
+
+
+def _texts(group: str, run_dir: Path, written: dict[str, Callable[[], str]]) -> Group:
+    there = {name: make for name, make in written.items() if (run_dir / name).exists()}
+    faults: list[str] = []
+    for name, make in there.items():
+        try:
+            faults += _first_difference(name, (run_dir / name).read_text(encoding="utf-8"), make())
+        except (OSError, ValueError, HxbenchError) as error:
+            faults.append(f"{name}: not readable: {error}")
+    says = f"{', '.join(there)} written again and compared" if there else "none there"
+    return Group(group, says, tuple(faults))
+
+
+def _first_difference(name: str, held: str, given: str) -> Iterator[str]:
+    if held == given:
+        return
+    lines = held.splitlines(), given.splitlines()
+    both = zip(*lines, strict=False)
+    number = next((n for n, (one, other) in enumerate(both) if one != other), min(map(len, lines)))
+    one, other = (each[number].strip()[:160] if number < len(each) else "nothing" for each in lines)
+    yield f"{name}: line {number + 1}: holds {one}, the certificate gives {other}"
+
+
+def _notes(run_dir: Path, held: dict[str, Any] | None) -> Iterator[str]:
+    if held is None:
+        return
+    version, name = held.get("hxbench"), run_dir.resolve().name
+    if version != __version__:
+        yield (
+            f"recorded by hxbench {version}, verified by {__version__}: "
+            "a difference may be that of their definitions"
+        )
+    if held.get("run") != name:
+        yield f"the folder is called {name}, the certificate's run {held.get('run')}: it was renamed"

@@ -1,0 +1,127 @@
+"""What a profile will ask for and can decide, before anything is started."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hxbench import cli, workbench
+from hxbench.judge.forecast import Forecast, Need
+from hxbench.plan.layers import resolve
+from hxbench.render.plan_table import as_text, sentence
+
+
+def planned(inflation: float = 1.0, **settings: Any) -> Forecast:
+    """The forecast of a small profile; `settings` are keys with `__` for the dot."""
+    keys = {"name": "small", "target.model": "m", "target.server": "reference", "load.requests": 100}
+    keys |= {"workload.output_tokens": 10, "load.warmup": "0 s"}
+    keys |= {key.replace("__", "."): value for key, value in settings.items()}
+    resolved = resolve(None, overrides={key: (value, "a test") for key, value in keys.items()})
+    return workbench.plan(resolved, inflation)
+
+
+def need(found: Forecast, gate: str) -> Need:
+    return next(each for each in found.needs if each.gate == gate)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "counts"), [("p90", (36, 114, 292)), ("p95", (72, 230, 613)), ("p99", (368, 1164, 3205))]
+)
+def test_a_quantiles_need_is_that_of_the_gates_own_rule(statistic: str, counts: tuple[int, ...]) -> None:
+    """Smallest n without a miss, with a quarter and with a half of the allowed; alpha 0.025, 90 % power."""
+    found = need(planned(objectives={"ttft": {statistic: "1 s"}}), f"ttft.{statistic}")
+    assert counts == (found.fewest, found.missing_quarter, found.missing_half)
+
+
+def test_a_share_needs_what_a_quantile_of_the_same_share_needs() -> None:
+    found = planned(objectives={"error_rate": "5 %", "goodput": "95 %"})
+    for gate in ("error_rate.share", "goodput.share"):
+        assert Need(gate, 72, 230, 613) == need(found, gate)
+
+
+def test_inflation_multiplies_what_shares_need_and_nothing_else() -> None:
+    found = planned(2.5, objectives={"ttft": {"p95": "1 s", "mean": "1 s"}})
+    assert Need("ttft.p95", 180, 575, 1533) == need(found, "ttft.p95")
+    assert Need("ttft.mean", 40, None, None) == need(found, "ttft.mean")
+
+
+def test_a_limit_that_no_number_of_requests_proves_needs_none() -> None:
+    found = planned(objectives={"goodput": "100 %"})
+    assert Need("goodput.share", None, None, None) == need(found, "goodput.share")
+    assert ("objectives.goodput.share: no number of requests proves 100 %",) == found.unanswerable
+
+
+def test_what_cannot_be_decided_is_said_also_when_only_inflation_makes_it_so() -> None:
+    objectives = {"ttft": {"p95": "1 s", "p99": "1 s"}}
+    alone, inflated = planned(objectives=objectives), planned(2.0, objectives=objectives)
+    [said] = alone.unanswerable
+    assert said.startswith("objectives.ttft.p99: 100 requests cannot pass it even without a miss")
+    assert said == inflated.unanswerable[0]
+    assert "objectives.ttft.p95: at this inflation it needs 144 requests, not 100" == inflated.unanswerable[1]
+
+
+def test_a_closed_loop_of_so_many_requests_lasts_as_long_as_the_server_takes() -> None:
+    found = planned().outline
+    assert (100, False, 0, 1000, None) == (
+        found.measured, found.at_most, found.warmup, found.output_tokens, found.seconds,
+    )  # fmt: skip
+    assert "planned 100 requests; 1 000 output tokens; the server decides how long" == sentence(found)
+
+
+def test_a_closed_loop_by_time_comes_to_as_many_as_it_can() -> None:
+    found = planned(load__measure="50 s", load__requests=None, load__warmup="10 s", load__trials=3).outline
+    assert (True, 180.0) == (found.at_most, found.seconds)
+    assert sentence(found).startswith(
+        "planned at most 4 167 requests in 3 trials, up to 831 more to warm up;"
+    )
+    assert sentence(found).endswith("; at most 41 670 output tokens; 180 s of load")
+
+
+def test_an_open_loop_is_known_from_its_schedule() -> None:
+    rate = {"load__rate": "2 req/s", "load__arrivals": "constant", "load__requests": None}
+    found = planned(**rate, load__measure="50 s", load__warmup="10 s").outline
+    assert (100, 20, False, 60.0) == (found.measured, found.warmup, found.at_most, found.seconds)
+
+
+def test_an_open_loop_of_so_many_requests_ends_with_the_last_one_due() -> None:
+    found = planned(load__rate="2 req/s", load__arrivals="constant").outline
+    assert (100, 49.5) == (found.measured, found.seconds)
+
+
+def test_cost_needs_prices() -> None:
+    assert planned().outline.output_cost is None
+    assert "cost is not known: the profile has no cost.output_per_million" in as_text(planned())
+    priced = planned(cost__prompt_per_million="0.15 USD", cost__output_per_million="2 USD")
+    assert 0.002 == priced.outline.output_cost
+    assert "output tokens cost 0.002 USD, prompts and warm-up come on top" in as_text(priced)
+
+
+def test_the_command_starts_nothing_and_ends_with_0_also_when_nothing_can_be_decided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["plan", "--requests", "5", "--set", "target.server=reference", "--inflation", "2"]
+    assert 0 == cli.run_command(arguments)
+    said = capfd.readouterr().out
+    assert said.startswith("profile smollm2-135m ")
+    assert "  ttft.p95                            144          460        1 226" in said.splitlines()
+    assert "times an inflation of 2" in said
+    assert "cannot be decided: objectives.ttft.p95: 5 requests cannot pass it even without a miss" in said
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_as_json_it_is_one_document(capfd: pytest.CaptureFixture[str]) -> None:
+    assert 0 == cli.run_command(["plan", "smollm2-135m", "--json"])
+    found = json.loads(capfd.readouterr().out)
+    assert (400, 6400) == (found["outline"]["measured"], found["outline"]["output_tokens"])
+    assert {"gate": "ttft.p95", "fewest": 72, "missing_quarter": 230, "missing_half": 613} == found["needs"][
+        0
+    ]
+
+
+@pytest.mark.parametrize("inflation", ["0.5", "nan", "inf", "-3"])
+def test_an_inflation_below_one_is_wrong_input(inflation: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert 2 == cli.run_command(["plan", "--inflation", inflation])
+    said = f"hxbench: --inflation: expected a number from 1 to 1000, got {inflation}\n"
+    assert said == capfd.readouterr().err
