@@ -93,6 +93,11 @@ def test_a_value_at_the_limit_misses_only_a_strict_one(comparator: str, verdict:
         assert verdict == with_ttft({statistic: f"{comparator} 500 ms"}, values).decision.verdict
 
 
+def test_the_estimate_is_the_quantile_by_nearest_rank() -> None:
+    values = np.random.default_rng(6).permutation(np.arange(1, 101) / 1000)
+    assert 0.095 == pytest.approx(with_ttft({"p95": "500 ms"}, values).evidence.estimate)
+
+
 def test_failures_are_beyond_any_limit() -> None:
     gate = with_ttft({"p95": "1 h"}, np.full(100, 0.1), failed=spread(20, 100))
     assert ("FAIL", None) == (gate.decision.verdict, gate.evidence.estimate)
