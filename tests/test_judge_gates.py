@@ -19,6 +19,7 @@ from hxbench.judge.samples import sample
 from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
+from hxbench.stats.means import Mean
 from hxbench.stats.proportions import Interval, clopper_pearson
 
 
@@ -91,6 +92,11 @@ def test_a_value_at_the_limit_misses_only_a_strict_one(comparator: str, verdict:
     values = np.full(100, 0.5)
     for statistic in ("p95", "max"):
         assert verdict == with_ttft({statistic: f"{comparator} 500 ms"}, values).decision.verdict
+
+
+def test_the_estimate_is_the_quantile_by_nearest_rank() -> None:
+    values = np.random.default_rng(6).permutation(np.arange(1, 101) / 1000)
+    assert 0.095 == pytest.approx(with_ttft({"p95": "500 ms"}, values).evidence.estimate)
 
 
 def test_failures_are_beyond_any_limit() -> None:
@@ -288,6 +294,13 @@ def test_a_mean_near_its_limit_is_undecided_and_says_how_much_more() -> None:
     assert decision.interval[0] < 0.2 < decision.interval[1]  # type: ignore[operator]
     assert decision.needed_n is not None
     assert decision.needed_n > 200
+
+
+@pytest.mark.parametrize(("limit", "needed"), [(1.1, 1753), (0.9, 1196)])  # 400 * 2.093^2, 400 * 1.729^2
+def test_a_mean_needs_as_many_more_as_the_end_of_its_interval_is_too_far(limit: float, needed: int) -> None:
+    objective = Objective("ttft", "mean", "<=", limit, "s")
+    decision = inference.MeanEvidence(objective, Mean(1.0, 0.1, 19), 400, 400, "").decide(0.05)
+    assert ("INCONCLUSIVE", needed) == (decision.verdict, decision.needed_n)
 
 
 def test_a_mean_of_values_that_are_all_at_the_limit() -> None:
