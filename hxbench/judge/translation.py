@@ -245,8 +245,9 @@ def _good(measured: Measured) -> Good | None:
 
 def _piece_gaps(records: Records, measured: Measured) -> Values:
     """The gaps between pieces of text of good requests; those of one read are 0 apart."""
-    gaps = measured.gaps.loc[measured.gaps["ok"], "gap_s"].to_numpy(dtype="float64")
-    good = measured.attempted.loc[measured.attempted["ok"], "request_id"]
+    is_good = measured.attempted["ok"].to_numpy(dtype=bool)
+    gaps = measured.gaps["gap_s"].to_numpy()[is_good[measured.gaps["owner"].to_numpy()]]
+    good = measured.attempted.loc[is_good, "request_id"]
     deltas = number(records.reads.loc[records.reads["request_id"].isin(good), "deltas"])
     return np.concatenate([gaps, np.zeros(int(np.maximum(deltas - 1, 0).sum()))])
 
