@@ -119,6 +119,19 @@ def test_what_was_never_sent_was_not_held_back() -> None:
     assert (None, "unknown") == (found.value, found.state)
 
 
+@pytest.mark.parametrize("loop", ["open", "closed"])
+@pytest.mark.parametrize(("stopped_s", "state"), [(0.9, "ok"), (1.1, "broken")])
+def test_one_stop_of_the_generator_in_a_long_run_is_enough(loop: str, stopped_s: float, state: str) -> None:
+    run = records(requests=500, warmup=0, loop=loop)
+    stamps = {}
+    for name in ("dispatched_ns", "done_ns"):
+        later = (run.requests.index >= 200) if loop == "closed" else (run.requests.index == 200)
+        stamps[name] = run.requests[name] + later * round(stopped_s * SECOND)
+    found = entry(changed(run, "requests", **stamps), "stood_still")
+    assert (state, stopped_s) == (found.state, pytest.approx(found.value, abs=0.002))
+    assert (state == "broken", state == "broken") == (found.voids("PASS"), found.voids("FAIL"))
+
+
 @pytest.mark.parametrize(("pause_ms", "state"), [(20, "ok"), (23, "broken")])
 def test_idle_users_in_closed_loop(pause_ms: int, state: str) -> None:
     # each answer takes 410 ms: idle 20 of 430 ms is 4.7 %, 23 of 433 ms is 5.3 %

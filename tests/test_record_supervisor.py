@@ -364,13 +364,14 @@ def test_a_stop_reaches_all_workers(run_dir: Path, server: Server) -> None:
     def ask(run: Run) -> None:
         run.asked.signal = signal.SIGTERM
 
-    load = {"load.users": 3, "load.requests": None, "load.measure": "30 s", "instrument.workers": 3}
+    load = {"load.users": 3, "load.requests": None, "load.measure": "30 s", "limits.requests": 5000}
+    load |= {"instrument.workers": 3}
     run = Run(run_dir, profile(server.url, **load), server.url)
     with pytest.raises(Interrupted):
         run.record(ask)
     assert [] == run.processes("worker", "sampler", "decoder")
     requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
-    assert (50, True) == (len(requests), requests["request_id"].is_unique)
+    assert (5000, True) == (len(requests), requests["request_id"].is_unique)
 
 
 def test_rows_and_users_are_dealt_to_workers_in_the_same_shares() -> None:

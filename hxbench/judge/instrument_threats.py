@@ -60,6 +60,18 @@ def held_back(measured: Measured) -> Found | None:
     return share, f"{units.share(share)} of the requests went out {units.duration(HELD_S)} or more too late"
 
 
+def stood_still(measured: Measured) -> Found:
+    """Returns how long at most nothing went out that could have, in seconds: a stopped generator shows here.
+
+    In 60 s a stop of 2 s is a small share of the requests and may yet decide a p99.
+    """
+    lag = measured.attempted["send_lag_s"].dropna()
+    if lag.empty:
+        return None, NOT_STATED
+    longest_s = max(float(lag.max()), 0.0)
+    return longest_s, f"the longest that a request or a user was kept waiting is {units.duration(longest_s)}"
+
+
 def _sent_and_due(measured: Measured, trial: int, length_s: float) -> tuple[int, int]:
     rows = measured.requests[measured.requests["trial"] == trial]
     sent, due = (int(rows[name].between(0, length_s, "left").sum()) for name in ("dispatched_s", "due_s"))

@@ -70,7 +70,8 @@ def per_request(records: Records) -> pd.DataFrame:
     late_s = seconds(rows["dispatched_ns"] - due_ns)
     if load.max_in_flight is not None:
         late_s = _lateness(frame, late_s, load.max_in_flight)
-    frame["send_lag_s"] = late_s if is_open else _turnaround(frame, records.profile)
+    by_worker = frame.assign(worker=rows["worker"])
+    frame["send_lag_s"] = late_s if is_open else _turnaround(by_worker, records.profile)
     return frame
 
 
@@ -144,11 +145,13 @@ def _lateness(frame: pd.DataFrame, late_s: NDArray[np.float64], places: int) -> 
 def _turnaround(frame: pd.DataFrame, profile: Profile) -> NDArray[np.float64]:
     """Seconds from when a user became free, and had thought, to its next request.
 
-    With n users the k-th dispatch of a phase is by whoever was the (k-n)-th to be ready for one.
+    Each load worker has its own users. With n of them its k-th dispatch of a phase is by whoever was the
+    (k-n)-th to be ready for one.
     """
-    users, seed = profile.load.scaled_users, profile.workload.seed
-    lag = np.full(len(frame), np.nan)
-    for _, phase in frame[frame["dispatched_s"].notna()].groupby(["trial", "phase"]):
+    seed, lag = profile.workload.seed, np.full(len(frame), np.nan)
+    sent = frame[frame["dispatched_s"].notna()]
+    for _, phase in sent.groupby(["trial", "phase", "worker"]):
+        users = profile.instrument.dealt(profile.load.scaled_users, int(phase["worker"].iloc[0]))
         in_order = phase["dispatched_s"].sort_values(kind="stable")
         thought = [profile.load.thinking_s(seed, request_id) for request_id in phase["request_id"]]
         ready = np.sort(phase["done_s"].to_numpy() + thought)[: max(len(phase) - users, 0)]

@@ -26,6 +26,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.achieved_rate),
     (Threat("held_back", "requests held back, less load at times than stated",
             "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.held_back),
+    (Threat("stood_still", "the load stood still",
+            "s", 1.0, "both", "instrument", (*_UNDER_LOAD, *_RATES), starves=True), instrument.stood_still),
     (Threat("user_idle", "users idle, less load than stated",
             "share", 0.05, "flatters", "instrument", _UNDER_LOAD, starves=True), instrument.idle_share),
     (Threat("user_idle_rate", "users idle, less asked for than stated",

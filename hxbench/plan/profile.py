@@ -154,6 +154,10 @@ class Instrument(Section):
     workers: Annotated[int, Field(ge=1, le=64)] = 1
     """Load workers that share the schedule, where one core is not enough."""
 
+    def dealt(self, number: int, worker: int) -> int:
+        """Returns how many of `number` things a load worker has when they are dealt one after the other."""
+        return len(range(worker, number, self.workers))
+
 
 class Keep(Section):
     text: Literal["none", "hash", "full"] = "none"

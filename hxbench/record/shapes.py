@@ -140,7 +140,10 @@ class Users:
             self._turns_to_come -= len(turns)
             turns.clear()
         pause = max(row.think_ns, FAILURE_PAUSE_NS) if exchange.failed else row.think_ns
-        self._loop.at(time.monotonic_ns() + pause, partial(self._next, turns))
+        if pause:
+            self._loop.at(time.monotonic_ns() + pause, partial(self._next, turns))
+        else:
+            self._next(turns)
 
     def _drain(self) -> None:
         if self._phase == "drain":

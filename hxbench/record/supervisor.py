@@ -149,7 +149,7 @@ def worker_plan(
         "extra_body": profile.target.extra_body,
         "salt": profile.workload.salt,
         "seed": profile.workload.seed,
-        "users": _dealt(load.scaled_users, worker, workers) if load.loop == "closed" else None,
+        "users": profile.instrument.dealt(load.scaled_users, worker) if load.loop == "closed" else None,
         "ramp_up_ns": round(load.ramp_up_s * 1e9),
         "max_in_flight": load.max_in_flight,
         "priority": profile.instrument.priority,
@@ -167,11 +167,6 @@ def worker_plan(
             if dealer == worker
         ],
     }  # fmt: skip
-
-
-def _dealt(number: int, worker: int, workers: int) -> int:
-    """Returns how many of `number` things a worker has when they are dealt one after the other."""
-    return len(range(worker, number, workers))
 
 
 def _dealers(profile: Profile, planned: Sequence[Planned]) -> list[int]:
