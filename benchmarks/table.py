@@ -58,22 +58,28 @@ def _short(results: Mapping[str, Any]) -> str:
     for client in dict.fromkeys(row["client"] for row in rows):
         found = [spread(rows, figure, client) for figure in columns]
         lines.append(_line([client, *(number(each.median) if each else ABSENT for each in found)]))
+    lines += ["", f"{_circumstances(results)}, {results['date']}, {results['machine']['cpu_model']}."]
     return "\n".join(lines) + "\n"
 
 
 def _head(results: Mapping[str, Any]) -> list[str]:
-    machine, loads = results["machine"], [row["load1"] for row in results["rows"]]
+    machine = results["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     pinned = "server and client on a core each" if results["pinned"] else "server and client share the core"
     return [
         f"{results['date']}; {machine['cpu_model']}, {machine['cores']} cores, {machine['system']} "
         f"{machine['kernel']}, Python {machine['python']}; {versions}.",
-        f"Each figure is the median of {results['repetitions']} interleaved repetitions (with the least and "
-        f"the most of them) and its ratio to hxbench's; {pinned}; "
-        f"load average {min(loads):.1f} to {max(loads):.1f}.",
+        f"{_circumstances(results)}; {pinned}. In brackets the least and the most of them, then the ratio of "
+        "the median to hxbench's.",
         "",
         "`make benchmark` measures this again on your machine; the raw figures are in `results.json`.",
     ]
+
+
+def _circumstances(results: Mapping[str, Any]) -> str:
+    times, loads = results["repetitions"], [row["load1"] for row in results["rows"]]
+    crowd = f"load average of {min(loads):.1f} to {max(loads):.1f}"
+    return f"Medians of interleaved repetitions ({times}), at a {crowd}"
 
 
 def _table(rows: Sequence[Row], clients: Sequence[str], columns: Sequence[Figure]) -> Iterator[str]:

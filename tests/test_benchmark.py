@@ -111,7 +111,7 @@ def test_the_page_has_medians_spreads_and_ratios() -> None:
     assert "| hxbench | – | 2 000 (1 000 to 3 000) | 4 | 40 |" in page
     assert "| aiohttp | – | 500 × 0.25 | 4 | 40 |" in page
     assert "2026-01-02 03:04 UTC; a CPU, 2 cores, Linux 6.1, Python 3.11; httpx 1.0." in page
-    assert "3 interleaved repetitions" in page
+    assert "Medians of interleaved repetitions (3), at a load average of 0.5 to 0.5; server" in page
     assert (
         "| streamed tokens/s, each stamped and kept | ≥ 1.5 × vLLM bench serve | – | not measured |  |"
         in page
@@ -128,7 +128,8 @@ def test_a_readme_quotes_the_medians_between_its_marks() -> None:
     begin, end = "<!-- benchmark: written by make benchmark -->", "<!-- end of benchmark -->"
     readme = table.quoted(f"before\n{begin}\nold\n{end}\nafter\n", results(tokens(HXBENCH, 1000)))
     assert readme.startswith(f"before\n{begin}\n|  | requests/s")
-    assert readme.endswith(f"| hxbench | – | 1 000 | 4 | – |\n{end}\nafter\n")
+    assert "\n| hxbench | – | 1 000 | 4 | – |\n\nMedians of interleaved repetitions (3)" in readme
+    assert readme.endswith(f", 2026-01-02 03:04 UTC, a CPU.\n{end}\nafter\n")
 
 
 def test_the_committed_page_and_readme_are_those_of_the_committed_results(repository: Path) -> None:
