@@ -11,6 +11,7 @@ import pytest
 
 from hxbench import workbench
 from hxbench.errors import ProfileError
+from hxbench.judge.consistency import contradictions
 from hxbench.judge.metrics import per_request
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.schedule import Planned, build
@@ -237,6 +238,7 @@ def test_a_failed_turn_ends_its_conversation_and_what_is_left_belongs_to_no_n(
     assert ["ok", "failed", "cancelled"] * 2 == rows["outcome"].to_list()
     assert [True, True, False] * 2 == rows["attempted"].to_list()
     assert 0.5 == run.summary()["error_rate"]
+    assert [] == contradictions(run.records)
     assert "U2" not in said
     assert 2 == said.count("U0")
 

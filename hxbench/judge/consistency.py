@@ -166,8 +166,9 @@ def _windows(records: Records) -> Iterator[str]:
     if set(lengths) != set(range(1, load.trials + 1)):
         yield f"records/phases.parquet: measured windows of trials {sorted(lengths)}, not of {load.trials}"
     sent = records.requests["outcome"] != "cancelled"
-    measured = records.schedule.loc[records.schedule["phase"] == "measure", ["request_id", "trial"]]
-    measured = measured.assign(sent=measured["request_id"].isin(records.requests.loc[sent, "request_id"]))
+    measured = records.schedule.loc[records.schedule["phase"] == "measure", ["request_id", "trial", "turn"]]
+    was_sent = measured["request_id"].isin(records.requests.loc[sent, "request_id"])
+    measured = measured.assign(sent=was_sent | (measured["turn"] > 0))  # a failed turn ends a conversation
     for trial in range(1, load.trials + 1):
         rows = measured[measured["trial"] == trial]
         asked, length_s = load.measured_s, lengths.get(trial, 0.0)
