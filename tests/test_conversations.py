@@ -79,7 +79,7 @@ def test_a_conversation_of_one_turn_is_a_prompt(own: Callable[..., str]) -> None
 @pytest.mark.parametrize(
     ("expected", "line"),
     [
-        ("expected one of prompt, messages and turns", {"prompt": "a", "turns": []}),
+        ("expected one of prompt, messages, turns, prompt_tokens", {"prompt": "a", "turns": []}),
         ("turns: expected a list", {"turns": "a"}),
         ("turns: is empty", {"turns": []}),
         ("turns.0: expected an object of user and assistant", {"turns": ["a"]}),
