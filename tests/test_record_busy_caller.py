@@ -35,7 +35,7 @@ def test_stamps_stay_within_the_ledgers_limit_while_the_caller_spins(tmp_path: P
     worst = []
     for attempt in range(TRIES):
         with spinning():
-            (row,) = calibrate(SHORT, serving, tmp_path / str(attempt), StopRequest())["experiments"]
+            (row,) = calibrate(SHORT[:1], serving, tmp_path / str(attempt), StopRequest())["experiments"]
         assert row["ttft_n"] > 50
         assert row["itl_n"] > 300
         worst.append(max(row["ttft_p99_s"], row["itl_p99_s"]))
