@@ -207,7 +207,7 @@ def test_a_stream_can_stall_in_its_middle(serve: Serve, client: httpx.Client) ->
     times = [each.before_ns for each in entries(server)[1] if each.tokens]
     gaps = [b - a for a, b in pairwise(times)]
     assert 2 == gaps.index(max(gaps))
-    assert 0.2 <= max(gaps) / 1e9
+    assert 0.19 <= max(gaps) / 1e9  # the token before may have left late
 
 
 def test_a_client_that_goes_away_ends_its_stream(serve: Serve, client: httpx.Client) -> None:

@@ -334,8 +334,10 @@ BAD = {
         "profile.yaml:1: schema: expected 1, got 9",
     ),
     "calibration edited": Bad(
-        edited_json("records/calibration.json", lambda each: each["before"].update(ttft_p99_s=1e-9)),
-        "certificate.json: calibration.before.ttft_p99_s: holds 5e-05, the records give 1e-09",
+        edited_json(
+            "records/calibration.json", lambda found: found["before"]["tries"][0].update(ttft_p99_s=1e-9)
+        ),
+        "certificate.json: calibration.before.tries[0].ttft_p99_s: holds 5e-05, the records give 1e-09",
     ),
     "the model's hash edited": Bad(
         edited_json("facts.json", lambda facts: facts["model"].update(file="Other.gguf")),
