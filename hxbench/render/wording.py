@@ -1,5 +1,6 @@
 """Parts of a certificate as the words and numbers a reader sees; pages, tables and cards share them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ _METRICS = {
     "cpu": "Server processor",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
+_INSIDE = re.compile(r"(?<=\d) (?=\d{3}\b|%|(?:[nµm]?s|min|h|[kMGT]?B|tok/s|req/s)\b)")
 COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
 
@@ -82,6 +84,11 @@ def interval(verdict: Part) -> str:
     first, last = amount(low, verdict["unit"]), amount(high, verdict["unit"])
     unit = last.rpartition(" ")[2]
     return f"{first if unit.isdigit() else first.removesuffix(f' {unit}')} to {last}"
+
+
+def together(text: str) -> str:
+    """Returns a sentence whose numbers are never parted from their units by the end of a line."""
+    return _INSIDE.sub("\u00a0", text)
 
 
 def confidence(verdict: Part) -> str:
