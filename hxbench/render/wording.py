@@ -25,6 +25,17 @@ _METRICS = {
     "cpu": "Server processor",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
+# of a request's time, as `diagnosis.waterfall` calls them
+PARTS = {
+    "dispatch_wait_ns": "due to sent",
+    "rest_ns": "before connecting",
+    "connect_ns": "connecting",
+    "send_ns": "sending",
+    "server_ns": "to the first byte",
+    "first_token_ns": "to the first token",
+    "decode_ns": "to the last token",
+    "total_ns": "in all",
+}
 _INSIDE = re.compile(r"(?<=\d) (?=\d{3}\b|%|(?:[nµm]?s|min|h|[kMGT]?B|tok/s|req/s)\b)")
 COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
