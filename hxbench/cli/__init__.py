@@ -43,12 +43,12 @@ def main() -> None:
 def run_command(arguments: list[str]) -> int:
     """Returns the exit status of one command line; errors of every kind become a line on stderr."""
     try:
-        status = cli.main(arguments, prog_name="hxbench", standalone_mode=False)
+        status = cli.main(arguments or ["--help"], prog_name="hxbench", standalone_mode=False)
         return status if isinstance(status, int) else 0
     except click.exceptions.Abort:
         return 130
     except click.ClickException as error:
-        error.show()
+        click.echo(_usage(error), err=True)
         return 2
     except HxbenchError as error:
         click.echo(f"hxbench: {error}", err=True)
@@ -63,6 +63,14 @@ def run_command(arguments: list[str]) -> int:
         return 130
     except Exception as error:  # our own bug: one line, the traceback in a file
         return _own_bug(error)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Returns what the command line does not know as one line, with the command that knows."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "hxbench"
+    said = " ".join(error.format_message().split()).rstrip(".")
+    return f"{command}: {said}; `{command} --help` says what there is"
 
 
 def _own_bug(error: Exception) -> int:

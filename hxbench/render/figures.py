@@ -222,8 +222,8 @@ def waterfall(frame: pd.DataFrame, *, count: int = 10, subtitle: str | None = No
     if frame.empty:
         return nothing(title, "No request was answered.")
     shown = waterfall_rows(frame, count)
-    figure = panels(title, escape(subtitle or f"{units.count(len(frame))} answered requests"), [1],
-                    170 + 22 * len(shown))  # fmt: skip
+    says = escape(subtitle or f"{units.count(len(frame))} answered requests", quote=False)
+    figure = panels(title, says, [1], 170 + 22 * len(shown))
     parts = [(name, wording.PARTS[name], colour) for name, colour in _PARTS]
     return _stacked(figure, shown, list(shown["label"]), parts)
 
@@ -241,7 +241,7 @@ def waterfall_rows(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     n = len(frame)
     chosen = [n - -(-level * n // 100) for level in (50, 95)]  # nearest rank, the slowest first
     rows = frame.iloc[[*chosen, *range(min(count, n))]].reset_index(drop=True)
-    names = ["median", "p95", *(f"{place}. slowest" for place in range(1, len(rows) - 1))]
+    names = ["median", "p95", *(f"{place}." for place in range(1, len(rows) - 1))]
     labels = [f"{name}  {escape(str(each))}" for name, each in zip(names, rows["request_id"], strict=True)]
     parts = rows[[name for name, _ in _PARTS]] / 1e9
     return parts.where(parts >= _SEEN * parts.sum(axis=1).max(), 0.0).assign(label=labels)
@@ -271,7 +271,7 @@ def _stacked(figure: Figure, rows: pd.DataFrame, labels: Sequence[str], parts: S
                 marker={"color": colour, "line": {"width": 0}},
                 hovertemplate=f"{name}: %{{x:.4~s}}s<extra>%{{y}}</extra>",
             )  # fmt: skip
-    figure.update_xaxes(title_text="Time since the request was due (sent, in closed loop)", **_SECONDS)
+    figure.update_xaxes(title_text="Since due (sent, in closed loop)", **_SECONDS)
     figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"family": "monospace", "size": 11})
     return figure.update_layout(  # type: ignore[no-any-return]
         barmode="stack", hovermode="closest", showlegend=True, legend_traceorder="normal"

@@ -115,12 +115,12 @@ def translation_table(frame: pd.DataFrame) -> Table:
 
 
 def difference_table(frame: pd.DataFrame) -> Table:
-    """Returns why other tools' figures differ from ours, a row a tool and a reason."""
-    figures: dict[tuple[str, str], list[str]] = {}
-    for row in frame.drop_duplicates(["tool", "metric", "why"]).to_dict("records"):
-        figures.setdefault((row["tool"], row["why"]), []).append(row["metric"])
-    rows = [[_TOOLS[tool], ", ".join(metrics), why] for (tool, why), metrics in figures.items()]
-    return Table(rows, columns=["Tool", "Figures", "What is different"])
+    """Returns why other tools' figures differ from ours, a row a reason."""
+    rows = [
+        [", ".join(map(_TOOLS.__getitem__, found["tool"].unique())), ", ".join(found["metric"].unique()), why]
+        for why, found in frame.groupby("why", sort=False)
+    ]
+    return Table(rows, columns=["Tools", "Figures", "What is different"])
 
 
 def _figure(value: float, unit: str) -> str:

@@ -130,7 +130,7 @@ def plain(value: Any) -> str:
     if value is None:
         return units.ABSENT
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items()) or units.ABSENT
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or units.ABSENT
     return str(value)
