@@ -98,10 +98,10 @@ def test_a_wrong_argument_is_named(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["frobnicate"], "No such command 'frobnicate'; `hxbench --help` says what there is"),
+        (["frobnicate"], "hxbench: No such command 'frobnicate'. See `hxbench --help`."),
         (["run", "--frobnicate"], "hxbench run: No such option"),
         (["plan", "--yes"], "hxbench plan: No such option"),
-        (["show"], "hxbench show: Missing argument 'DIRECTORY'; `hxbench show --help` says what there is"),
+        (["show"], "hxbench show: Missing argument 'DIRECTORY'. See `hxbench show --help`."),
         (["show", "x", "--as", "wrk"], "'wrk' is not one of 'vllm', 'guidellm', 'aiperf', 'mlperf', 'all'"),
         (["serve", "--port", "x"], "Invalid value for '--port': 'x' is not a valid integer"),
         (["plan", "--inflation", "x"], "Invalid value for '--inflation': 'x' is not a valid float"),

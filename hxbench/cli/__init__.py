@@ -69,8 +69,8 @@ def _usage(error: click.ClickException) -> str:
     """Returns what the command line does not know as one line, with the command that knows."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "hxbench"
-    said = " ".join(error.format_message().split()).rstrip(".")
-    return f"{command}: {said}; `{command} --help` says what there is"
+    said = " ".join(error.format_message().split())
+    return f"{command}: {said} See `{command} --help`."
 
 
 def _own_bug(error: Exception) -> int:
