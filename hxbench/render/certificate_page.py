@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hxbench import units
+from hxbench.judge.certificate import NOT_RUN
 from hxbench.render import wording
 from hxbench.render.interval_plot import bar
 from hxbench.render.status import looks
@@ -44,7 +45,7 @@ def page(
         gates=[check for check in checks if check["metric"] is not None],
         failed=[check for check in checks if check["verdict"] == "FAIL"],
         open=[check for check in checks if check["verdict"] not in ("PASS", "FAIL")],
-        not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] is None],
+        not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] == NOT_RUN],
         anchors={check["id"]: check["anchor"] for check in checks},
         ledger=_ordered([_ledger_row(entry) for entry in ledger]),
         trust=_trust(ledger),

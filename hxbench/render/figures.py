@@ -230,8 +230,8 @@ def waterfall(frame: pd.DataFrame, *, count: int = 10, subtitle: str | None = No
 
 # as `diagnosis.waterfall` calls them -> colour
 _PARTS = (
-    ("dispatch_wait_ns", GREY), ("rest_ns", PURPLE), ("connect_ns", ORANGE), ("send_ns", "#b5a000"),
-    ("server_ns", BLUE), ("first_token_ns", "#56b4e9"), ("decode_ns", GREEN),
+    ("dispatch_wait_ns", GREY), ("rest_ns", RED), ("connect_ns", ORANGE), ("send_ns", "#b5a000"),
+    ("server_ns", BLUE), ("first_token_ns", PURPLE), ("decode_ns", GREEN),
 )  # fmt: skip
 _SEEN = 0.002  # of the longest bar
 
