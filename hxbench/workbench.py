@@ -25,7 +25,7 @@ from hxbench.record import priority as priorities
 from hxbench.recording import Recording
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records, write_json
-from hxbench.render import manifest, run_view
+from hxbench.render import cards, manifest, run_view, tables
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -63,17 +63,32 @@ class Run:
 
     @property
     def verdicts(self) -> pd.DataFrame:
-        return run_view.verdict_table(self.certificate)
+        return tables.verdict_table(self.certificate)
 
     @property
     def ledger(self) -> pd.DataFrame:
-        return run_view.ledger_table(self.certificate)
+        return tables.ledger_table(self.certificate)
 
     @property
+    def stages(self) -> pd.DataFrame | None:
+        """The table by stage; None of a load without stages."""
+        return tables.stage_table(self.frames.stages())
+
+    @property
+    def translation(self) -> pd.DataFrame:
+        """What other tools' definitions make of the same records, as ready text."""
+        return tables.translation_table(self.translated())
+
+    @property
+    def differences(self) -> pd.DataFrame:
+        """Why other tools' figures are not ours."""
+        return tables.difference_table(self.translated())
+
+    @cached_property
     def figures(self) -> run_view.Figures:
         return run_view.Figures(self.records)
 
-    @property
+    @cached_property
     def frames(self) -> run_view.Frames:
         return run_view.Frames(self.records)
 
@@ -190,7 +205,7 @@ def verify(path: str | Path) -> Verification:
             open(run_dir)
     from hxbench.render import verification  # as publish below
 
-    return verification.verify(run_dir)
+    return cards.card(cards.VerificationCard, verification.verify(run_dir))
 
 
 def render(path: str | Path) -> Run:
@@ -250,7 +265,7 @@ def plan(profile: str | Path | Resolved = "smollm2-135m", inflation: float = 1.0
     prompts = prompts_of(resolved.profile)
     trials = range(1, resolved.profile.load.trials + 1)
     plans = [build(resolved.profile, prompts, trial) for trial in trials]
-    return forecast.forecast(resolved.profile, plans, inflation)
+    return cards.card(cards.ForecastCard, forecast.forecast(resolved.profile, plans, inflation))
 
 
 def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:

@@ -18,7 +18,8 @@ from hxbench.render.certificate_page import page as certificate_page
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.exporter import page as notebook_page
 from hxbench.render.plot_data import PLOTLY_MIME
-from hxbench.render.run_view import Figures, Result, card_html, ledger_table, verdict_table
+from hxbench.render.run_view import Figures, Frames, Result, card_html
+from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
 # From recipes that were tried: no sandbox as root, no GPU, and no name resolves.
 ARGUMENTS = [
@@ -27,7 +28,7 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
-FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "slowest")
+FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")
 SCREENS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1200, "height": 900}},
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
@@ -95,6 +96,10 @@ def executed(count: int) -> Any:
     shown = [{"text/html": card_html(judged), "text/plain": "card"}]
     shown += [{"text/html": table(judged)._repr_html_()} for table in (verdict_table, ledger_table)]
     shown += [getattr(figures, name)()._repr_mimebundle_() for name in FIGURES]
+    translated = Frames(run).translated()
+    shown += [
+        {"text/html": table(translated)._repr_html_()} for table in (translation_table, difference_table)
+    ]
     shown += [Result(judged)._repr_mimebundle_()]
     cells = [new_markdown_cell("# Latency and throughput of one model\n\nOne server.")]
     for number, data in enumerate(shown, start=1):

@@ -40,6 +40,16 @@ def nothing_was_left(workplace: Path) -> bool:
     [
         (["certify", "nosuch"], "nosuch"),
         (["certify", "nosuch.yaml"], "nosuch.yaml"),
+        (["plan", "nosuch"], "nosuch: no such file or shipped profile; expected one of hermes-2"),
+        (
+            ["run", "--load", "nosuch"],
+            "--load: nosuch: no such file or shipped load; expected one of baseline",
+        ),
+        (
+            ["run", "--set", "instrument.workers=0"],
+            "instrument.workers: expected a number of 1 or more, got 0",
+        ),
+        (["verify", "."], "not a run: it has none of manifest.json, certificate.json, records"),
         (["certify", "--url", "http://127.0.0.1:9"], "--url without a profile has no objectives"),
         (["run", "--url", "http://user:pw@127.0.0.1:9", "--model", "m"], "target.server"),
         (["run", "--url", "ftp://127.0.0.1", "--model", "m"], "target.server"),
@@ -86,13 +96,35 @@ def test_a_wrong_argument_is_named(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["frobnicate"], ["run", "--frobnicate"], ["show"], ["serve", "--port", "x"]]
+    ("arguments", "text"),
+    [
+        (["frobnicate"], "hxbench: No such command 'frobnicate'. See `hxbench --help`."),
+        (["run", "--frobnicate"], "hxbench run: No such option"),
+        (["plan", "--yes"], "hxbench plan: No such option"),
+        (["show"], "hxbench show: Missing argument 'DIRECTORY'. See `hxbench show --help`."),
+        (["show", "x", "--as", "wrk"], "'wrk' is not one of 'vllm', 'guidellm', 'aiperf', 'mlperf', 'all'"),
+        (["serve", "--port", "x"], "Invalid value for '--port': 'x' is not a valid integer"),
+        (["plan", "--inflation", "x"], "Invalid value for '--inflation': 'x' is not a valid float"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_the_command_line_does_not_know_ends_with_2(
-    arguments: list[str], capfd: pytest.CaptureFixture[str]
+def test_what_the_command_line_does_not_know_is_one_line_and_2(
+    arguments: list[str], text: str, capfd: pytest.CaptureFixture[str], workplace: Path
 ) -> None:
     assert 2 == cli.run_command(arguments)
-    assert "Usage:" in capfd.readouterr().err
+    said = capfd.readouterr()
+    assert ("", 1) == (said.out, len(said.err.splitlines()))
+    assert text in said.err
+    assert nothing_was_left(workplace)
+
+
+def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.CaptureFixture[str]) -> None:
+    assert 0 == cli.run_command([])
+    shown = capfd.readouterr().out
+    names = ["certify", "plan", "run", "judge", "render", "show", "verify", "init", "check", "serve"]
+    places = [shown.index(f"\n  {name} ") for name in names]
+    assert sorted(places) == places
+    assert "..." not in shown.partition("Commands:")[2]  # no command's line is cut off
 
 
 BAD_TARGETS = {

@@ -325,7 +325,7 @@ def test_the_shipped_loads_in_stages(name, first, last, seconds):
 def test_a_load_that_is_not_shipped_is_refused_with_those_that_are():
     with pytest.raises(ProfileError) as caught:
         resolve("smollm2-135m", load="stres")
-    assert "stres: no such file or shipped profile; did you mean stress" == str(caught.value)
+    assert "--load: stres: no such file or shipped load; did you mean stress" == str(caught.value)
 
 
 def test_a_scaled_load_is_held_against_the_limits_as_it_will_be():

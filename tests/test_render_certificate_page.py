@@ -48,7 +48,7 @@ def test_the_first_screen_says_what_was_certified_and_how_it_ended() -> None:
 
 def test_every_gate_has_its_number_interval_limit_and_n_in_one_row() -> None:
     shown = text(page(certificate(), FACTS))
-    assert "✓ PASS Time to first token, p95 128 ms 121 to 139 ms ≤ 500 ms 400" in shown
+    assert "✓ PASS Time to first token, p95 128 ms 121 to 139 ms ≤ 500 ms 400 400" in shown
     assert "✓ PASS Output throughput 91.4 tok/s 88.9 to 93.6 tok/s ≥ 40 tok/s 400" in shown
 
 
@@ -71,7 +71,8 @@ def test_the_ledger_is_summed_up_and_listed() -> None:
         "Of 3 threats to the measurement, 1 stayed within their limits, 1 did not and took away the verdicts "
         "they could have turned, 1 could not be measured." in shown
     )
-    assert "✕ broken other work on the machine 14 % 10 % err either way noise host minus server" in shown
+    assert "✕ broken other work on the machine noise 14 % 10 % err either way host minus server" in shown
+    assert shown.index("✕ broken other work") < shown.index("✓ ok requests left later")
 
 
 def test_a_check_leads_to_its_method_case_requirement_and_raw_data() -> None:
@@ -89,11 +90,33 @@ def test_next_to_a_number_stand_the_errors_that_may_be_in_it() -> None:
     ]
     shown = text(page(certificate(verdicts=touched), FACTS))
     assert (
-        "Errors that may be in it requests left later than they were due: 400 µs, ok, would err "
-        "either way; other work on the machine: 14 %, broken, would err either way" in shown
+        "Errors that may be in it ✕ broken other work on the machine, 14 %, would err either way "
+        "✓ ok requests left later than they were due, 400 µs, would err either way" in shown
     )
     untouched = [each | {"ledger": []} for each in touched]
     assert "Errors that may be in it" not in text(page(certificate(verdicts=untouched), FACTS))
+
+
+def test_the_instruments_own_error_is_a_table_of_one_row_a_try() -> None:
+    errors = {"ttft_n": 123, "ttft_bias_s": 2e-5, "ttft_p99_s": 1.4e-4, "itl_bias_s": 1e-8, "itl_p99_s": 1e-5}
+    tries = [errors | {"name": "150 short streams", "arrival_p99_s": 2e-3, "requests_per_s": 167.0}] * 2
+    beside = [errors | {"name": "one slow stream", "arrival_p99_s": None}]
+    shown = text(page(certificate(calibration={"before": {"tries": tries}, "beside": beside}), FACTS))
+    assert "150 short streams, before the load, try 2 123 20 µs 140 µs 10 ns 10 µs 2 ms" in shown
+    assert "one slow stream, beside the load 123 20 µs 140 µs 10 ns 10 µs –" in shown
+    assert "167" not in shown
+
+
+def test_numbers_are_not_parted_from_their_units() -> None:
+    assert "6 of 60; 0.1\u00a0% and 1\u00a0200 in 3\u00a0ms at 2\u00a0req/s" == wording.together(
+        "6 of 60; 0.1 % and 1 200 in 3 ms at 2 req/s"
+    )
+
+
+def test_what_would_decide_is_said_once() -> None:
+    said = "6 of 60 missed; 900 requests in all would decide it if this stays so"
+    open_gate = verdict("ttft.p95", "INCONCLUSIVE", reason=said, needed_n=900)
+    assert "About 900" not in text(page(certificate(verdicts=[open_gate]), FACTS))
 
 
 def test_the_catalogue_links_each_case_to_its_evidence_and_lists_what_was_not_run() -> None:

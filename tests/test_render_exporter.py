@@ -180,6 +180,20 @@ def test_what_papermill_puts_on_top_of_a_failed_notebook_is_left_out() -> None:
     assert "An Exception" not in page(notebook)
 
 
+@pytest.mark.parametrize(("tags", "output", "asked"), [
+    (["optional"], False, False), (["optional"], True, True), ([], False, True),
+])  # fmt: skip
+def test_an_optional_question_without_an_answer_is_left_out(
+    tags: list[str], output: bool, asked: bool
+) -> None:
+    question = new_code_cell("run.stages", execution_count=7, metadata={"tags": tags})
+    question.outputs = [by_hand.shown({"text/plain": "a table"})] if output else []
+    notebook = by_hand.after_run()
+    notebook.cells[1:1] = [new_markdown_cell("## Which stages?"), question]
+    html = page(notebook)
+    assert asked == ("Which stages?" in html) == ("run.stages" in html)
+
+
 def test_the_code_is_folded() -> None:
     assert "<summary>Code</summary><pre><code>show()</code></pre>" in page(by_hand.after_run())
 

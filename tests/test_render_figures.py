@@ -80,6 +80,7 @@ def every_figure() -> list[Figure]:
         figures.throughput(over_time(), spans=SPANS, token_limits=[Limit(40, "≥ 40 tok/s")]),
         figures.resources(samples(), spans=SPANS, cpu_limits=[Limit(1, "≤ 1 core")]),
         figures.slowest(requests()),
+        figures.waterfall(parts(30)),
     ]
 
 
@@ -238,6 +239,39 @@ def test_names_from_the_records_are_text_in_the_figure() -> None:
     made = figures.slowest(requests(1).assign(request_id="<a href='javascript:x'>y</a>"))
     assert "&lt;a href=&#x27;javascript:x&#x27;&gt;y&lt;/a&gt;" == made.data[0].y[0]
     assert "&lt;b&gt;" == subtitle(nothing("Any", "<b>"))
+
+
+def parts(count: int) -> pd.DataFrame:
+    """Returns a waterfall of `count` requests, the slowest first: 1 s to the first byte, then 0.1 s each."""
+    numbers = np.arange(count, 0, -1)
+    frame = pd.DataFrame({"request_id": [f"t1-{number:03d}" for number in numbers], "trial": 1})
+    for name in ("dispatch_wait_ns", "rest_ns", "connect_ns", "send_ns", "first_token_ns"):
+        frame[name] = 1000
+    return frame.assign(server_ns=10**9, decode_ns=numbers * 10**8)
+
+
+def test_the_waterfall_draws_the_median_the_p95_and_the_slowest_from_the_top() -> None:
+    made = figures.waterfall(parts(100), count=3, subtitle="the server's")
+    assert ["median  t1-050", "p95  t1-095", "1.  t1-100", "2.  t1-099", "3.  t1-098"] == list(made.data[0].y)
+    assert "the server's" == subtitle(made)
+    assert "reversed" == made.layout.yaxis.autorange
+
+
+def test_a_part_too_short_to_be_seen_has_no_bar_and_stays_in_the_frame() -> None:
+    made = figures.waterfall(parts(100))
+    assert ["to the first byte", "to the last token"] == [trace.name for trace in made.data]
+    assert [1.0] * 12 == pytest.approx(list(made.data[0].x))
+    assert [5.0, 9.5, 10.0] == pytest.approx(list(made.data[1].x[:3]))
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, 3), (2, 4), (11, 12)])
+def test_a_waterfall_of_few_requests_draws_those_there_are(count: int, rows: int) -> None:
+    assert rows == len(figures.waterfall_rows(parts(count), 10))
+    assert f"{count} answered requests" == subtitle(figures.waterfall(parts(count)))
+
+
+def test_a_waterfall_of_none_says_so() -> None:
+    assert "No request was answered." == subtitle(figures.waterfall(parts(0)))
 
 
 def test_the_page_can_draw_every_figure_and_has_a_table_for_it() -> None:

@@ -10,19 +10,9 @@ from records_by_hand import changed, frame, records
 from hxbench.judge.certificate import build as built
 from hxbench.judge.metrics import summary
 from hxbench.render.completeness import RESULT_MIME
-from hxbench.render.run_view import (
-    Figures,
-    Frames,
-    Result,
-    aligned,
-    card_html,
-    card_text,
-    ledger_table,
-    spans,
-    stage_rows,
-    verdict_table,
-)
+from hxbench.render.run_view import Figures, Frames, Result, card_html, card_text, spans
 from hxbench.render.status import looks
+from hxbench.render.tables import aligned, ledger_table, stage_rows, verdict_table
 from hxbench.render.terminal import summary_text
 
 OBJECTIVES = {
@@ -67,7 +57,7 @@ def test_of_many_stages_the_terminal_shows_the_first(stages: int, lines: int) ->
         assert len(aligned(table)) == lines
 
 
-@pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "slowest"])
+@pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest"])
 def test_every_figure_has_a_frame_of_the_same_name(name: str) -> None:
     run = records(requests=30, profile={"objectives": OBJECTIVES})
     assert getattr(Figures(run), name)().data

@@ -247,9 +247,9 @@ def _file(source: str | Path, folder: str = "parameters") -> tuple[Path, str]:
     if _is_file(path) or path.suffix in (".yaml", ".yml") or path.name != str(source):
         return path, str(source)
     if str(source) not in known:
-        raise refusal(
-            "", (), f"{str(source)[:200]}: no such file or shipped profile; {suggestion(str(source), known)}"
-        )
+        place, what = ("--load", "load") if folder == LOADS else ("", "profile")
+        hint = suggestion(str(source), known)
+        raise refusal(place, (), f"{str(source)[:200]}: no such file or shipped {what}; {hint}")
     home, _, inner = folder.partition("/")
     return shipped(home, f"{inner}/{source}.yaml".lstrip("/")), f"{folder}/{source}.yaml"
 

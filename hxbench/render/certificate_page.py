@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hxbench import units
+from hxbench.judge.certificate import NOT_RUN
 from hxbench.render import wording
 from hxbench.render.interval_plot import bar
 from hxbench.render.status import looks
@@ -12,9 +13,15 @@ from hxbench.render.template import policy, render
 Pairs = list[tuple[str, str]]
 Part = Mapping[str, Any]
 
-_STATES = {"ok": ("good", "✓"), "broken": ("bad", "✕"), "unknown": ("unsure", "?")}
+# in the order in which a reader looks for them
+_STATES = {"broken": ("bad", "✕"), "unknown": ("unsure", "?"), "ok": ("good", "✓")}
 _WOULD = {"flatters": "flatter the server", "harms": "harm the server", "both": "err either way"}
-_UNITS = {"_bytes": "B", "_s": "s"}  # endings of keys in facts and measurement
+_UNITS = {"_bytes": "B", "_per_s": "/s", "_s": "s"}  # endings of keys in facts and measurement
+# of a row of the calibration: column, key, unit
+_ERRORS = (
+    ("Streams", "ttft_n", "count"), ("ttft, mean", "ttft_bias_s", "s"), ("ttft, p99", "ttft_p99_s", "s"),
+    ("itl, mean", "itl_bias_s", "s"), ("itl, p99", "itl_p99_s", "s"), ("arrival, p99", "arrival_p99_s", "s"),
+)  # fmt: skip
 
 
 def page(
@@ -38,13 +45,14 @@ def page(
         gates=[check for check in checks if check["metric"] is not None],
         failed=[check for check in checks if check["verdict"] == "FAIL"],
         open=[check for check in checks if check["verdict"] not in ("PASS", "FAIL")],
-        not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] is None],
+        not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] == NOT_RUN],
         anchors={check["id"]: check["anchor"] for check in checks},
-        ledger=[_ledger_row(entry) for entry in ledger],
+        ledger=_ordered([_ledger_row(entry) for entry in ledger]),
         trust=_trust(ledger),
         measurement=list(_pairs(certificate["measurement"])),
         declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
-        calibration=_calibration(certificate.get("calibration") or {}),
+        calibration=list(_calibration(certificate.get("calibration") or {})),
+        errors=[name for name, _, _ in _ERRORS],
         details=_details(facts),
         pages=pages,
         policy=policy(),
@@ -83,11 +91,12 @@ def _check(verdict: Part, name: str, number: int, ledger: Sequence[Part]) -> dic
         "interval": wording.interval(verdict),
         "limit": wording.limit(verdict),
         "bar": bar(verdict),
-        "facts": [pair for pair in _basis(verdict, ledger) if pair[1] not in ("", units.ABSENT)],
+        "facts": [pair for pair in _basis(verdict) if pair[1] not in ("", units.ABSENT)],
+        **_effects(verdict, ledger),
     }
 
 
-def _basis(verdict: Part, ledger: Sequence[Part]) -> Iterator[tuple[str, str]]:
+def _basis(verdict: Part) -> Iterator[tuple[str, str]]:
     """Yields what leads from a claim to its number, interval, n, method and raw file."""
     if verdict["metric"] is not None:
         yield "Measured", wording.measured(verdict)
@@ -96,21 +105,25 @@ def _basis(verdict: Part, ledger: Sequence[Part]) -> Iterator[tuple[str, str]]:
         yield "Confidence of the deciding bound", wording.confidence(verdict)
         yield "n", units.count(verdict["n"])
         yield "Effective n", units.number(verdict["n_eff"])
-        yield "Errors that may be in it", "; ".join(_effects(verdict, ledger))
     yield "Method", verdict["method"]
-    yield "Ledger", ", ".join(verdict["ledger"])
     yield "Raw data", ", ".join(verdict["records"])
     yield "Case", verdict["case"]
     yield "Requirement", verdict["requirement"]
 
 
-def _effects(verdict: Part, ledger: Sequence[Part]) -> Iterator[str]:
-    """Yields what threats may have done to a number: those in its own unit, and those not ok."""
-    touching = [entry for entry in ledger if entry["id"] in verdict["ledger"]]
-    for entry in touching:
-        if entry["state"] != "ok" or entry["unit"] == verdict["unit"]:
-            seen = wording.amount(entry["value"], entry["unit"])
-            yield f"{entry['threat']}: {seen}, {entry['state']}, would {_WOULD[entry['direction']]}"
+def _effects(verdict: Part, ledger: Sequence[Part]) -> dict[str, Any]:
+    """Returns what threats may have done to a number: those not ok, those in its own unit; and the rest."""
+    touching = [entry for entry in ledger if entry["id"] in verdict["ledger"] and verdict["metric"]]
+    shown = [entry for entry in touching if entry["state"] != "ok" or entry["unit"] == verdict["unit"]]
+    return {
+        "effects": _ordered([_ledger_row(entry) for entry in shown]),
+        "others_ok": len(touching) - len(shown),
+    }
+
+
+def _ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    order = list(_STATES)
+    return sorted(rows, key=lambda row: order.index(row["state"]) if row["state"] in order else 0)
 
 
 def _kept(declaration: Mapping[str, Any]) -> str:
@@ -142,14 +155,15 @@ def _trust(ledger: Sequence[Mapping[str, Any]]) -> str:
     return text + (f", {unknown} could not be measured." if unknown else ".")
 
 
-def _calibration(calibration: Mapping[str, Any]) -> list[tuple[str, Pairs]]:
-    """Returns what the reference server showed of the instrument, one list an experiment."""
-    before = dict(calibration.get("before", {}))
-    tries = before.pop("tries", [])
-    rows = [(f"Before the load, try {number}", row) for number, row in enumerate(tries, start=1)]
-    rows += [("Before the load", before)]  # why there is no further try, or what an older run kept
-    rows += [("Beside the load", row) for row in calibration.get("beside", ())]
-    return [(title, list(_pairs(row))) for title, row in rows if row]
+def _calibration(calibration: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yields what the reference server showed of the instrument, one row an experiment."""
+    before = calibration.get("before")
+    tries = before.get("tries", [before]) if before else []  # an older run kept the best alone
+    rows = [(f"before the load, try {number}", row) for number, row in enumerate(tries, start=1)]
+    rows += [("beside the load", row) for row in calibration.get("beside", ())]
+    for title, row in rows:
+        cells = (wording.amount(row.get(key), unit) for _, key, unit in _ERRORS)
+        yield f"{row.get('name', '')}, {title}".removeprefix(", "), list(cells)
 
 
 def _details(facts: Mapping[str, Any]) -> list[tuple[str, Pairs]]:

@@ -4,7 +4,7 @@ It stands beside nbconvert's own HTML exporter and not on it: that one fills its
 escaping, asks four servers for scripts, and runs what it finds in outputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ _FACTS = {
     "Model": "model", "Level": "level", "Measured": "created", "Checks": "counts", "Profile": "profile",
     "SHA-256 of the profile": "profile_sha256",
 }  # fmt: skip
+OPTIONAL_TAG = "optional"  # of a code cell whose question is left out, with its prose, when it shows nothing
 _NOT_SHOWN = frozenset({PARTIAL_TAG, "papermill-error-cell-tag"})  # the page says it at its top
 
 
@@ -63,7 +64,7 @@ def page(notebook: Any, name: str = "notebook") -> str:
 
     Raises: InputError when a figure has a trace type that the page cannot draw.
     """
-    title, cells = _titled([_cell(cell, name) for cell in notebook.cells if _visible(cell)], name)
+    title, cells = _titled([_cell(cell, name) for cell in _visible(notebook.cells)], name)
     loader, draws = asset("page.js"), any(isinstance(o, Plot) for cell in cells for o in cell.outputs)
     result, reason = result_of(notebook) or {}, shortfall(notebook)
     return render(
@@ -91,8 +92,19 @@ def _fact(value: Any) -> str:
     return plain(value)
 
 
-def _visible(cell: Any) -> bool:
-    return not _NOT_SHOWN & set(cell.metadata.get("tags", []))
+def _visible(cells: Sequence[Any]) -> list[Any]:
+    """Returns the cells that a page shows: an optional question without an answer is not asked."""
+    shown = [cell for cell in cells if not _NOT_SHOWN & _tags(cell)]
+    silent = {place for place, cell in enumerate(shown) if OPTIONAL_TAG in _tags(cell) and _silent(cell)}
+    return [cell for place, cell in enumerate(shown) if not {place, place + 1} & silent]
+
+
+def _tags(cell: Any) -> set[str]:
+    return set(cell.metadata.get("tags", []))
+
+
+def _silent(cell: Any) -> bool:
+    return cell.cell_type == "code" and cell.execution_count is not None and not cell.outputs
 
 
 def _cell(cell: Any, name: str) -> Cell:

@@ -3,7 +3,7 @@
 from hxbench import units
 from hxbench.judge.forecast import POWER, Forecast, Outline
 
-_HEADS = ("no miss", "1/4 missing", "1/2 missing")
+HEADS = ["Requests needed to pass", "no miss", "1/4 missing", "1/2 missing"]
 
 
 def sentence(outline: Outline) -> str:
@@ -22,23 +22,32 @@ def _length(seconds: float) -> str:
 
 def as_text(found: Forecast) -> str:
     """Returns what each gate needs, what is planned, what it costs, and what it cannot decide."""
-    worth = units.number(found.inflation)
     lines = [
-        f"{'requests needed to pass':<28}" + "".join(f"{head:>13}" for head in _HEADS),
-        *(
-            f"  {each.gate:<26}"
-            + "".join(f"{units.count(n):>13}" for n in (each.fewest, each.missing_quarter, each.missing_half))
-            for each in found.needs
-        ),
-        f"  the share missing is of what the limit allows; at {units.share(POWER)} power, "
-        f"times an inflation of {worth}",
-        "",
+        f"{name:<28}" + "".join(f"{cell:>13}" for cell in cells) for name, *cells in (HEADS, *rows(found))
+    ]
+    needs, *rest = remarks(found)
+    return "\n".join([*lines, needs, "", *rest])
+
+
+def rows(found: Forecast) -> list[list[str]]:
+    """Returns a row a gate: its name, and the requests it needs without a miss and with some."""
+    return [
+        [f"  {each.gate}", *map(units.count, (each.fewest, each.missing_quarter, each.missing_half))]
+        for each in found.needs
+    ]
+
+
+def remarks(found: Forecast) -> list[str]:
+    """Returns what belongs below the table, a sentence a line; the first says what the table means."""
+    hopeless = [f"cannot be decided: {each}" for each in found.unanswerable]
+    return [
+        f"the share missing is of what the limit allows; at {units.share(POWER)} power, "
+        f"times an inflation of {units.number(found.inflation)}",
         sentence(found.outline),
         "prompt tokens are not known before a server counts them",
         _cost(found.outline),
+        *(hopeless or ["every limit can be decided by so many requests"]),
     ]
-    hopeless = [f"cannot be decided: {each}" for each in found.unanswerable]
-    return "\n".join([*lines, *(hopeless or ["every limit can be decided by so many requests"])])
 
 
 def _cost(outline: Outline) -> str:

@@ -1,6 +1,6 @@
-"""What a Run shows of itself: figures, the frames behind them, the verdict table, the card, the result."""
+"""What a Run shows of itself: figures, the frames behind them, the card, the result."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hxbench import units
 from hxbench.judge import diagnosis, translation
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.measured import Measured
@@ -20,10 +19,8 @@ from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.figure import Figure, Limit, Span
 from hxbench.render.status import looks
+from hxbench.render.tables import Table, aligned, stage_rows, verdict_table
 
-_LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
-_SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
-LISTED_STAGES = 20  # of a rate series there may be many
 _KEPT = ["request_id", "trial", "outcome"]
 # of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
 _STYLE = (
@@ -33,19 +30,6 @@ _STYLE = (
 )
 
 
-class Table(pd.DataFrame):
-    """A frame of ready text: its HTML has no index, and nothing is cut off."""
-
-    @property
-    def _constructor(self) -> type[pd.DataFrame]:
-        return pd.DataFrame
-
-    def _repr_html_(self) -> str:
-        kept_together = self.map(lambda text: text.replace(" ", "\u00a0") if len(text) <= _SHORT else text)
-        with pd.option_context("display.max_colwidth", None):
-            return _LEFT + kept_together.to_html(index=False, border=0, classes="hx-table")
-
-
 class Frames:
     """The frames that the figures of the same name draw, whole."""
 
@@ -53,7 +37,8 @@ class Frames:
         self._records = records
 
     @cached_property
-    def _measured(self) -> Measured:
+    def measured(self) -> Measured:
+        """All that is computed from the records once."""
         return Measured(self._records)
 
     def ttft(self) -> pd.DataFrame:
@@ -91,11 +76,11 @@ class Frames:
 
     def requests(self) -> pd.DataFrame:
         """Returns one row a planned request, with all its times in seconds."""
-        return self._measured.requests
+        return self.measured.requests
 
     def stages(self) -> pd.DataFrame:
         """Returns one row a stage: rates asked for, due and sent, errors, ttft and send lag in seconds."""
-        return pd.DataFrame(by_stage(self._measured))
+        return pd.DataFrame(by_stage(self.measured))
 
     def profile(self) -> Table:
         """Returns the resolved profile, one row a setting."""
@@ -106,7 +91,7 @@ class Frames:
         return Table(_flat(self._records.facts), columns=["Fact", "Value"])
 
     def _latency(self, column: str) -> pd.DataFrame:
-        attempted = self._measured.attempted
+        attempted = self.measured.attempted
         return attempted[_KEPT].assign(**{column: attempted[column].where(attempted["ok"])})
 
 
@@ -160,6 +145,11 @@ class Figures:
             memory_limits=self._limits("memory"),
         )
 
+    def waterfall(self, count: int = 10) -> Figure:
+        """Returns where the time of the median, the p95 and the slowest good requests went, part by part."""
+        measured = self._frames.measured
+        return figures.waterfall(self._frames.waterfall(), count=count, subtitle=diagnosis.sentence(measured))
+
     def slowest(self, count: int = 20) -> Figure:
         """Returns the slowest requests as bars."""
         return figures.slowest(self._frames.requests(), count=count)
@@ -189,46 +179,6 @@ def spans(records: Records) -> list[Span]:
     return [Span(str(name), float(start), float(end)) for name, (start, end) in named if end >= start]
 
 
-def verdict_table(certificate: Mapping[str, Any]) -> Table:
-    """Returns the verdicts as ready text, what did not pass first."""
-    ordered = sorted(certificate["verdicts"], key=lambda verdict: _ORDER.get(verdict["verdict"], 0))
-    names = wording.names(certificate)
-    rows = [_verdict_row(verdict, names[verdict["id"]]) for verdict in ordered]
-    return Table(rows, columns=_VERDICT_COLUMNS)
-
-
-_ORDER = {"FAIL": 1, "INCONCLUSIVE": 2, "PASS": 3, "SKIPPED": 4}
-_VERDICT_COLUMNS = ["Verdict", "What", "Measured", "Interval", "Limit", "n", "Why"]
-
-
-def _verdict_row(verdict: Mapping[str, Any], name: str) -> list[str]:
-    look = looks(verdict["verdict"])
-    numbers = [wording.measured(verdict), wording.interval(verdict), wording.limit(verdict)]
-    return [
-        f"{look.symbol} {look.word}",
-        name,
-        *numbers,
-        units.count(verdict["n"]),
-        str(verdict["reason"]),
-    ]
-
-
-def ledger_table(certificate: Mapping[str, Any]) -> Table:
-    """Returns the validity ledger as ready text, in the certificate's order."""
-    rows = [
-        [
-            entry["state"],
-            entry["threat"],
-            wording.amount(entry["value"], entry["unit"]),
-            wording.amount(entry["limit"], entry["unit"]),
-            entry["direction"],
-            entry["detail"],
-        ]
-        for entry in certificate["ledger"]
-    ]
-    return Table(rows, columns=["State", "Threat", "Measured", "Limit", "Direction", "Remark"])
-
-
 def card_text(certificate: Mapping[str, Any]) -> str:
     """Returns the certificate in a few lines for a terminal."""
     look = looks(certificate["status"])
@@ -237,33 +187,6 @@ def card_text(certificate: Mapping[str, Any]) -> str:
     stages = certificate["summary"].get("stages", [])
     lines = [head, str(certificate["status_reason"]), *aligned(rows), *aligned(stage_rows(stages))]
     return "\n".join([*lines, f"run {certificate['run']}"])
-
-
-def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Returns the table of stages as ready text, its head first, of many the first; nothing of none."""
-    rates, times = ("requested", "due", "achieved"), ("ttft_p50", "ttft_p95", "send_lag_p99")
-    head = ["Stage", "Time", "Requests", "Asked for", "Due", "Sent", "Errors", "ttft p50", "p95", "Lag p99"]
-    rows = [
-        [
-            each["stage"],
-            units.duration(each["seconds"]),
-            units.count(each["requests"]),
-            *(units.rate(each[f"{name}_per_s"], "req/s") for name in rates),
-            units.share(each["error_rate"]),
-            *(units.duration(each[name]) for name in times),
-        ]
-        for each in stages[:LISTED_STAGES]
-    ]
-    more = len(stages) - len(rows)
-    rest = [[f"and {more} more in run.frames.stages()", *[""] * (len(head) - 1)]] if more else []
-    return [head, *rows, *rest] if rows else []
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns rows of text as lines, in columns as wide as their widest cell."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
-    return [f"  {line}".rstrip() for line in padded]
 
 
 def card_html(certificate: Mapping[str, Any]) -> str:

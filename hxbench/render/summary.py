@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hxbench.render import wording
-from hxbench.render.run_view import verdict_table
 from hxbench.render.status import looks
+from hxbench.render.tables import verdict_table
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|~#&$!@])")
 

@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from hxbench import units
+from hxbench.render import wording
 
 _ASSETS = files("hxbench.render") / "assets"
 # control characters, and those that turn the direction of the text after them
@@ -66,6 +67,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["count"] = units.count
+    environment.filters |= {"count": units.count, "number": units.number, "together": wording.together}
     environment.globals["asset"] = asset
     return environment

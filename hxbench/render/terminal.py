@@ -9,7 +9,7 @@ from hxbench import units
 from hxbench.judge.diagnosis import PARTS
 from hxbench.judge.verify import Verification
 from hxbench.render import wording
-from hxbench.render.run_view import aligned, stage_rows
+from hxbench.render.tables import aligned, stage_rows
 
 _COLUMNS = ("mean", "p50", "p95", "p99", "max")
 _LATENCIES = ("ttft", "ttft_dispatch", "connect", "itl", "tpot", "e2e")
@@ -50,18 +50,6 @@ def verification_text(found: Verification) -> str:
     return "\n".join(lines)
 
 
-_PART_NAMES = {
-    "dispatch_wait_ns": "due to sent",
-    "rest_ns": "before connecting",
-    "connect_ns": "connecting",
-    "send_ns": "sending",
-    "server_ns": "to the first byte",
-    "first_token_ns": "to the first token",
-    "decode_ns": "to the last token",
-    "total_ns": "in all",
-}
-
-
 def waterfall_text(frame: pd.DataFrame, diagnosis: str | None) -> str:
     """Returns where the time of the median and of the slowest request went, and what the slow tail is."""
     if frame.empty:
@@ -70,7 +58,7 @@ def waterfall_text(frame: pd.DataFrame, diagnosis: str | None) -> str:
     lines = [f"{'one request':<20}" + "".join(f"{name:>12}" for name in rows)]
     for part in (*PARTS, "total_ns"):
         cells = [units.duration(row[part] / 1e9) for row in rows.values()]
-        lines.append(f"  {_PART_NAMES[part]:<18}" + "".join(f"{cell:>12}" for cell in cells))
+        lines.append(f"  {wording.PARTS[part]:<18}" + "".join(f"{cell:>12}" for cell in cells))
     return "\n".join([*lines, *([diagnosis] if diagnosis else [])])
 
 

@@ -1,5 +1,6 @@
 """Parts of a certificate as the words and numbers a reader sees; pages, tables and cards share them."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,18 @@ _METRICS = {
     "cpu": "Server processor",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
+# of a request's time, as `diagnosis.waterfall` calls them
+PARTS = {
+    "dispatch_wait_ns": "due to sent",
+    "rest_ns": "before connecting",
+    "connect_ns": "connecting",
+    "send_ns": "sending",
+    "server_ns": "to the first byte",
+    "first_token_ns": "to the first token",
+    "decode_ns": "to the last token",
+    "total_ns": "in all",
+}
+_INSIDE = re.compile(r"(?<=\d) (?=\d{3}\b|%|(?:[nµm]?s|min|h|[kMGT]?B|tok/s|req/s)\b)")
 COMPARATORS = {"<=": "≤", ">=": "≥", "<": "<", ">": ">"}
 
 
@@ -84,6 +97,11 @@ def interval(verdict: Part) -> str:
     return f"{first if unit.isdigit() else first.removesuffix(f' {unit}')} to {last}"
 
 
+def together(text: str) -> str:
+    """Returns a sentence whose numbers are never parted from their units by the end of a line."""
+    return _INSIDE.sub("\u00a0", text)
+
+
 def confidence(verdict: Part) -> str:
     """Returns the confidence of the bound that decided: `97.5 %`."""
     return units.share(verdict["confidence"])
@@ -112,7 +130,7 @@ def plain(value: Any) -> str:
     if value is None:
         return units.ABSENT
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items()) or units.ABSENT
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value)) or units.ABSENT
     return str(value)

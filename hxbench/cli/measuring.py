@@ -1,0 +1,110 @@
+"""Commands that take a profile: plan, run, certify; and init, which writes one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hxbench.cli.flags import json_flag, profile_flags, recording_flags, resolved
+from hxbench.cli.runs import shown
+from hxbench.errors import InputError
+
+
+@click.command()
+@profile_flags
+@recording_flags
+@click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
+@json_flag("the certificate")
+def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any) -> int:
+    """Record, judge and render: the certificate of PROFILE.
+
+    Without PROFILE that of SmolLM2-135M, on the embedded server. The exit status is the certificate's.
+    """
+    from hxbench import workbench
+
+    if profile is None and flags["url"]:
+        raise InputError(
+            "--url without a profile has no objectives, so there is nothing to certify: measure with "
+            "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
+        )
+    run = workbench.certify(
+        resolved(profile, flags), run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"]
+    )
+    return shown(run, as_json=as_json)
+
+
+@click.command()
+@profile_flags
+@click.option(
+    "--inflation",
+    type=float,
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="How many requests are worth one that depends on no other; queues need more than 1.",
+)
+@json_flag("the plan")
+def plan(profile: str | None, inflation: float, as_json: bool, **flags: Any) -> int:
+    """Say what a run of PROFILE would ask for and could decide.
+
+    Nothing is started and nothing is written.
+    """
+    from hxbench import workbench
+    from hxbench.render import plan_table
+
+    if not 1 <= inflation <= 1000:
+        raise InputError(f"--inflation: expected a number from 1 to 1000, got {inflation:g}")
+    asked = resolved(profile, flags)
+    found = workbench.plan(asked, inflation)
+    if as_json:
+        click.echo(json.dumps(found.as_dict(), indent=1))
+    else:
+        click.echo(f"profile {asked.profile.name} {asked.sha256}\n\n{plan_table.as_text(found)}")
+    return 0
+
+
+@click.command()
+@profile_flags
+@recording_flags
+@json_flag("the summary")
+def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
+    """Record by PROFILE, or by --url alone; no verdict.
+
+    `judge`, `render`, `show` and `verify` follow from the folder alone.
+    """
+    from hxbench import workbench
+    from hxbench.render import terminal
+
+    recorded = workbench.run(resolved(profile, flags), out, yes=flags["yes"])
+    if as_json:
+        click.echo(json.dumps(recorded.summary(), indent=1))
+    else:
+        click.echo(f"{terminal.summary_text(recorded.summary())}\n\nrecords  {recorded.path}")
+    signal = recorded.records.ending.get("signal")
+    return 128 + int(signal) if signal else 0
+
+
+@click.command()
+@click.option(
+    "--from-run",
+    type=click.Path(path_type=Path),
+    metavar="DIRECTORY",
+    help="Propose objectives from a measured run.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("profile.yaml"),
+    show_default=True,
+    metavar="FILE",
+    help="The profile to write.",
+)
+def init(from_run: Path | None, out: Path) -> int:
+    """Write a profile to begin with; never over a file."""
+    from hxbench import workbench
+    from hxbench.render import proposal
+
+    records = workbench.open(from_run).records if from_run else None
+    click.echo(f"{proposal.write(out, records)}: edit it, then: hxbench certify {out}")
+    return 0

@@ -1,0 +1,127 @@
+"""Tables of ready text for notebooks and terminal: verdicts, ledger, stages, other tools' figures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from hxbench import units
+from hxbench.render import wording
+from hxbench.render.status import looks
+
+_LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
+_SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
+LISTED_STAGES = 20  # of a rate series there may be many
+
+
+class Table(pd.DataFrame):
+    """A frame of ready text: its HTML has no index, and nothing is cut off."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def _repr_html_(self) -> str:
+        kept_together = self.map(lambda text: text.replace(" ", "\u00a0") if len(text) <= _SHORT else text)
+        with pd.option_context("display.max_colwidth", None):
+            return _LEFT + kept_together.to_html(index=False, border=0, classes="hx-table")
+
+
+def verdict_table(certificate: Mapping[str, Any]) -> Table:
+    """Returns the verdicts as ready text, what did not pass first."""
+    ordered = sorted(certificate["verdicts"], key=lambda verdict: _ORDER.get(verdict["verdict"], 0))
+    names = wording.names(certificate)
+    rows = [_verdict_row(verdict, names[verdict["id"]]) for verdict in ordered]
+    return Table(rows, columns=_VERDICT_COLUMNS)
+
+
+_ORDER = {"FAIL": 1, "INCONCLUSIVE": 2, "PASS": 3, "SKIPPED": 4}
+_VERDICT_COLUMNS = ["Verdict", "What", "Measured", "Interval", "Limit", "n", "Why"]
+
+
+def _verdict_row(verdict: Mapping[str, Any], name: str) -> list[str]:
+    look = looks(verdict["verdict"])
+    numbers = [wording.measured(verdict), wording.interval(verdict), wording.limit(verdict)]
+    return [
+        f"{look.symbol} {look.word}",
+        name,
+        *numbers,
+        units.count(verdict["n"]),
+        str(verdict["reason"]),
+    ]
+
+
+def ledger_table(certificate: Mapping[str, Any]) -> Table:
+    """Returns the validity ledger as ready text, in the certificate's order."""
+    rows = [
+        [
+            entry["state"],
+            entry["threat"],
+            wording.amount(entry["value"], entry["unit"]),
+            wording.amount(entry["limit"], entry["unit"]),
+            entry["direction"],
+            entry["detail"],
+        ]
+        for entry in certificate["ledger"]
+    ]
+    return Table(rows, columns=["State", "Threat", "Measured", "Limit", "Direction", "Remark"])
+
+
+def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """Returns the table of stages as ready text, its head first, of many the first; nothing of none."""
+    rates, times = ("requested", "due", "achieved"), ("ttft_p50", "ttft_p95", "send_lag_p99")
+    head = ["Stage", "Time", "Requests", "Asked for", "Due", "Sent", "Errors", "ttft p50", "p95", "Lag p99"]
+    rows = [
+        [
+            each["stage"],
+            units.duration(each["seconds"]),
+            units.count(each["requests"]),
+            *(units.rate(each[f"{name}_per_s"], "req/s") for name in rates),
+            units.share(each["error_rate"]),
+            *(units.duration(each[name]) for name in times),
+        ]
+        for each in stages[:LISTED_STAGES]
+    ]
+    more = len(stages) - len(rows)
+    rest = [[f"and {more} more in run.frames.stages()", *[""] * (len(head) - 1)]] if more else []
+    return [head, *rows, *rest] if rows else []
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns rows of text as lines, in columns as wide as their widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    padded = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [f"  {line}".rstrip() for line in padded]
+
+
+def stage_table(frame: pd.DataFrame) -> Table | None:
+    """Returns `frames.stages` as ready text; None, which shows nothing, of a load without stages."""
+    rows = stage_rows([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")])
+    return Table(rows[1:], columns=rows[0]) if rows else None
+
+
+_TOOLS = {"vllm": "vLLM", "guidellm": "GuideLLM", "aiperf": "AIPerf", "mlperf": "MLPerf"}
+
+
+def translation_table(frame: pd.DataFrame) -> Table:
+    """Returns `frames.translated` as ready text, a column a tool; `=` where it comes to what ours does."""
+    rows: dict[str, list[str]] = {}
+    for row in frame.to_dict("records"):
+        ours, theirs = (_figure(row[name], row["unit"]) for name in ("hxbench", "theirs"))
+        cells = rows.setdefault(f"{row['metric']} {row['statistic']}", [ours])
+        cells.append("=" if theirs == ours != units.ABSENT else theirs)
+    tools = [_TOOLS[name] for name in frame["tool"].unique()]
+    return Table([[name, *cells] for name, cells in rows.items()], columns=["Figure", "hxbench", *tools])
+
+
+def difference_table(frame: pd.DataFrame) -> Table:
+    """Returns why other tools' figures differ from ours, a row a reason."""
+    rows = [
+        [", ".join(map(_TOOLS.__getitem__, found["tool"].unique())), ", ".join(found["metric"].unique()), why]
+        for why, found in frame.groupby("why", sort=False)
+    ]
+    return Table(rows, columns=["Tools", "Figures", "What is different"])
+
+
+def _figure(value: float, unit: str) -> str:
+    return wording.amount(None if pd.isna(value) else value, unit)
