@@ -91,8 +91,13 @@ def size(in_bytes: float | None) -> str:
     return _scaled(in_bytes, _SIZE_STEPS)
 
 
+SMALL_SHARE = 1e-5
+
+
 def share(fraction: float | None) -> str:
-    """Returns a fraction in percent: `1.2 %`."""
+    """Returns a fraction in percent: `1.2 %`; one too small to matter as `below 0.001 %`."""
+    if fraction is not None and 0 < fraction < SMALL_SHARE:
+        return f"below {rate(100 * SMALL_SHARE, '%')}"
     return rate(None if fraction is None else 100 * fraction, "%")
 
 

@@ -412,3 +412,13 @@ def test_what_is_costly_is_done_once_a_second_or_for_a_hundredth_of_the_time(
     assert not seldom.due
     now = 106.1
     assert seldom.due
+
+
+@pytest.mark.parametrize(
+    ("expected", "tick", "elapsed_s"),
+    [(1, 0, 0.0003), (2, 1, 0.1004), (3, 1, 0.1999), (3, 1, 0.24), (4, 1, 0.26)],
+)
+def test_the_sampler_keeps_to_its_grid_and_never_samples_right_behind_a_late_one(
+    expected: int, tick: int, elapsed_s: float
+) -> None:
+    assert expected == sampler.next_tick(tick, elapsed_s)

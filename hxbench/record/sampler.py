@@ -125,6 +125,14 @@ class Journal:
         self._file.close()
 
 
+def next_tick(tick: int, elapsed_s: float) -> int:
+    """Returns the next point of the grid to sample at, never right behind a sample that came late.
+
+    CPU time is counted in hundredths of a second: over a millisecond it would show ten cores.
+    """
+    return max(tick, round(elapsed_s / PERIOD_S)) + 1
+
+
 def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     """Samples on a fixed grid until stdin ends; a late sample does not shift those after it."""
     parent = Parent()
@@ -140,7 +148,7 @@ def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
         if now - flushed >= SECOND_S:
             journal.flush()
             flushed = now
-        tick = max(tick + 1, int((now - start) / PERIOD_S))
+        tick = next_tick(tick, now - start)
     scraper.stop()
     if parent.asked_to_stop:
         scraper.scrape_when_idle()
