@@ -88,10 +88,18 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
     """Record only; `judge`, `render` and `show` follow from the folder alone."""
-    from hxbench import workbench
+    from hxbench.recording import Recording
+    from hxbench.records.run_directory import is_recorded
+    from hxbench.render.progress import view
+
+    resolved = _resolve(profile, flags)
+    if out is None or not is_recorded(out):
+        out = Recording(resolved, out, view(), yes=flags["yes"]).record()
+
+    from hxbench import workbench  # what judges takes a second to import, which no load should wait for
     from hxbench.render import terminal
 
-    recorded = workbench.run(_resolve(profile, flags), out, yes=flags["yes"])
+    recorded = workbench.Run(out.resolve())
     if as_json:
         click.echo(json.dumps(recorded.summary(), indent=1))
     else:
