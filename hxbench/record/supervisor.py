@@ -16,6 +16,7 @@ from hxbench import units
 from hxbench.errors import IncompleteError
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned
+from hxbench.record import priority
 from hxbench.record.children import Child
 from hxbench.record.exchange import IDLE_CONNECTIONS
 from hxbench.record.preflight import secret_names
@@ -327,10 +328,13 @@ def _why(child: Child, said: Mapping[str, Any] | None) -> str:
 
 
 def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
+    """Starts the decoder behind everything else that this machine does: it can wait, a request cannot."""
     options = {
         "protocol": profile.target.protocol,
         "stream": profile.workload.stream,
         "hash_text": profile.keep.text != "none",
         "secret_names": secret_names(profile),
     }
-    return Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)
+    child = Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)
+    priority.lower(child.pid)
+    return child
