@@ -39,7 +39,11 @@ class TableWriter:
 
     def add(self, row: Sequence[Any]) -> None:
         """Takes one row, in the order of the schema's columns."""
-        self._rows.append(row)
+        self.add_all([row])
+
+    def add_all(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Takes rows that belong together."""
+        self._rows += rows
         if len(self._rows) >= BATCH_ROWS:
             self._write()
 
