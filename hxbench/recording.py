@@ -13,14 +13,13 @@ from urllib.parse import urlsplit
 
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError, InputError
-from hxbench.judge import forecast
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
+from hxbench.plan.outline import outline
 from hxbench.plan.profile import EMBEDDED, REFERENCE, Profile
 from hxbench.plan.schedule import Planned, build
 from hxbench.plan.workload import load_prompts
 from hxbench.record import (
-    calibration,
     decoder,
     facts,
     lock,
@@ -42,7 +41,7 @@ from hxbench.record.supervisor import (
 )
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
-from hxbench.render import plan_table
+from hxbench.render.outline import sentence
 from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
@@ -82,6 +81,7 @@ class Recording:
         self._before: dict[str, Any] = {}
         self._beside: list[dict[str, Any]] = []
         self._started = datetime.now(UTC)
+        self._host_facts = {**facts.of_software(), "host": facts.of_host()}
         self._exchanges: list[dict[str, Any]] = []
         self._schedule: list[tuple[Any, ...]] = []
         self._schedule_hashes: list[str] = []
@@ -153,7 +153,7 @@ class Recording:
     def _measure(self, asked: StopRequest) -> dict[str, Any]:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
-        self._show.say(plan_table.sentence(forecast.outline(self._profile, self._plans)))
+        self._show.say(sentence(outline(self._profile, self._plans)))
         ending: dict[str, Any] = {"state": "complete", "reason": None}
         with (self._dir / "log.txt").open("ab") as log:
             child = start_decoder(self._profile, self._dir, log)
@@ -218,6 +218,8 @@ class Recording:
         if not self._calibrated:
             yield
             return
+        from hxbench.record import calibration  # brings in pandas: not on the way of each run to its load
+
         folder, wanted = self._dir / PROBE, self._profile.instrument.priority
         if trial == 1:
             self._show.say("calibrating the instrument")
@@ -269,8 +271,7 @@ class Recording:
             model |= {"file": self._model.name, "sha256": MODELS[target.model].sha256}
         return {
             "hxbench": __version__,
-            **facts.of_software(),
-            "host": facts.of_host(),
+            **self._host_facts,
             "server": {
                 "kind": target.server if target.server in (EMBEDDED, REFERENCE) else "url",
                 "url": None if self._model else target.server,

@@ -9,7 +9,8 @@ import pytest
 from hxbench import cli, workbench
 from hxbench.judge.forecast import Forecast, Need
 from hxbench.plan.layers import resolve
-from hxbench.render.plan_table import as_text, sentence
+from hxbench.render.outline import sentence
+from hxbench.render.plan_table import as_text
 
 TAIL = ("--set", "objectives.ttft={p95: 900 ms}")
 

@@ -51,5 +51,26 @@ def test_help_brings_in_no_library(libraries: set[str]) -> None:
     assert set() == imported_by(code) & libraries
 
 
+# They take seconds to import, which no load should wait for; a child that records has no use for them.
+JUDGING = {"IPython", "nbconvert", "nbformat", "pandas", "plotly", "scipy"}
+WRITING = """
+import sys
+from pathlib import Path
+from hxbench.records import schemas, tables
+tables.write(Path(sys.argv[1]), schemas.CLOCK, [(1, 2, None)])
+"""
+
+
+@pytest.mark.parametrize("code", ["import hxbench.recording", "import hxbench.record.decoder"])
+def test_what_records_brings_in_no_library_that_judges(code: str) -> None:
+    assert set() == imported_by(code) & JUDGING
+
+
+def test_a_table_is_written_without_pandas(tmp_path: Path) -> None:
+    code = WRITING.replace("sys.argv[1]", repr(str(tmp_path / "clock.parquet")))
+    assert set() == imported_by(code) & JUDGING
+    assert (tmp_path / "clock.parquet").exists()
+
+
 def test_the_list_of_libraries_is_not_empty(libraries: set[str]) -> None:
     assert {"pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries

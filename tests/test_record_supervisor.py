@@ -152,6 +152,17 @@ def test_a_sampler_that_cannot_begin_says_why(run_dir: Path, server: Server) -> 
         Run(run_dir, profile(server.url), server.url).record()
 
 
+def test_the_decoder_comes_after_everything_else(run_dir: Path, server: Server) -> None:
+    made = profile(server.url)
+    with (run_dir / "log.txt").open("ab") as log:
+        decoder = start_decoder(made, run_dir, log)
+        niceness, group = psutil.Process(decoder.pid).nice(), Path(f"/proc/{decoder.pid}/autogroup")
+        of_session = group.read_text() if group.exists() else ""
+        decoder.stop(20)
+    assert psutil.Process().nice() + 10 == niceness
+    assert of_session == "" or of_session.endswith(f" nice {niceness}\n")
+
+
 def test_a_child_that_says_nothing_is_given_up(
     run_dir: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

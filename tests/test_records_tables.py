@@ -13,6 +13,7 @@ import pytest
 
 from hxbench.errors import EvidenceError
 from hxbench.records import tables
+from hxbench.records.columns import column
 from hxbench.records.schemas import CLOCK, READS, SERIES, TABLES
 
 BEYOND_DOUBLES = 2**53 + 1
@@ -41,6 +42,39 @@ def test_absent_is_null_in_every_kind_of_column(tmp_path: Path) -> None:
     assert all(value is pd.NA for value in frame.iloc[0])
 
 
+COLUMNS = [
+    (pa.int32(), [-(2**31), None, 2**31 - 1]),
+    (pa.int64(), [-(2**63), BEYOND_DOUBLES, None]),
+    (pa.float64(), [0.1, None, float("inf"), 7]),
+    (pa.string(), ["", None, "täglich \N{SNOWMAN}", "a\0b"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), COLUMNS)
+@pytest.mark.parametrize("times", [0, 1, 5])
+def test_a_column_is_what_arrow_makes_of_the_values(kind: pa.DataType, values: list[Any], times: int) -> None:
+    made = column(values * times, kind)
+    made.validate(full=True)
+    assert pa.array(values * times, kind).equals(made)
+    assert times == made.null_count
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "error"),
+    [
+        (pa.int32(), 2**31, OverflowError),
+        (pa.int64(), 2**63, OverflowError),
+        (pa.int64(), 1.5, TypeError),
+        (pa.string(), "\ud800", UnicodeEncodeError),
+    ],
+)
+def test_a_value_that_does_not_fit_its_column_is_refused(
+    kind: pa.DataType, value: object, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        column([value], kind)
+
+
 def test_rows_of_many_batches_keep_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tables, "BATCH_ROWS", 3)
     tables.write(tmp_path / "t.parquet", CLOCK, [(number, 0, 0) for number in range(10)])
@@ -61,6 +95,7 @@ DYING = """
 import os, signal, sys
 from pathlib import Path
 from hxbench.records import tables
+from hxbench.records.columns import column
 from hxbench.records.schemas import CLOCK
 writer = tables.TableWriter(Path(sys.argv[1]), CLOCK)
 for number in range(tables.BATCH_ROWS + 1):

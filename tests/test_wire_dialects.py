@@ -1,13 +1,14 @@
 """What holds for every API dialect, streamed and in one piece."""
 
 import json
+from collections.abc import Callable
 from typing import Any, get_args
 
 import pytest
 from dialects_by_hand import PATHS, WAYS, document, events
 
 from hxbench.plan.profile import Target
-from hxbench.wire.dialect import Answer
+from hxbench.wire.dialect import Answer, parsed
 from hxbench.wire.dialects import DIALECTS, answers
 
 TEXTS = ["Grüße", " \U0001f600", "\n"]
@@ -183,3 +184,22 @@ def test_an_answer_in_one_piece_that_is_all_reasoning_has_no_output() -> None:
     answer = answers("openai-chat", stream=False)()
     answer.feed(b'{"choices": [{"message": {"reasoning": "hm"}}]}')
     assert (1, 2, False) == answer.end()
+
+
+def outcome(read: Callable[[str], Any], text: str) -> object:
+    try:
+        return repr(read(text))
+    except (ValueError, RecursionError) as error:
+        return type(error)
+
+
+TEXTS_OF_JSON = [
+    '{"a": [1, 2.5, null, "x"]}', ' {"a": 1}', '{"a": 1}\n', "\ufeff{}", '{"a": 1} {', '{"a": 1}{"b": 2}',
+    "", " ", "[", "7", '{"a": NaN, "b": -Infinity}', '{"a": 1, "a": 2}', '{"a": "\\ud800"}', '{"a": "\x01"}',
+    "1" * 5_000, "[" * 100_000, '{"a": "\u2028"}', '{"a": 1e999}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS_OF_JSON, ids=range(len(TEXTS_OF_JSON)))
+def test_an_event_is_read_as_the_standard_library_reads_json(text: str) -> None:
+    assert outcome(json.loads, text) == outcome(parsed, text)

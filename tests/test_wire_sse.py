@@ -1,9 +1,12 @@
 """Server-sent events, against the cases of the standard and at every split."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hxbench.wire import sse
 
@@ -36,6 +39,32 @@ def test_the_events_are_the_same_byte_by_byte(case: dict) -> None:  # type: igno
 def test_any_line_end_may_be_split_anywhere(end: bytes, at: int) -> None:
     whole = end.join([b"event: e", b"data: a", b"data: b", b"", b"data: c", b"", b""])
     assert ["a\nb", "c"] == data([whole[:at], b"", whole[at:]])
+
+
+def taken(chunks: list[bytes]) -> tuple[list[sse.Event], int, int]:
+    stream = sse.EventStream()
+    events = [event for chunk in chunks for event in stream.feed(chunk)]
+    return events, stream.comments, stream.replacements
+
+
+PARTS = [
+    b"data: a\n\n", b"data: b", b"data:c", b"data", b"event: e", b": note", b"\n", b"\n\n", b"\r", b"\r\n",
+    b"\xff", b"\xef\xbb\xbf", b"data:  \n\n", "data: ü\u2028\n\n".encode(),
+]  # fmt: skip
+
+
+@settings(deadline=None)
+@given(parts=st.lists(st.sampled_from(PARTS), max_size=12), cuts=st.lists(st.integers(0, 80), max_size=4))
+def test_however_a_stream_is_cut_its_events_are_those_of_single_bytes(
+    parts: list[bytes], cuts: list[int]
+) -> None:
+    whole = b"".join(parts)
+    edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
+    assert taken([bytes([byte]) for byte in whole]) == taken([whole[a:b] for a, b in pairwise(edges)])
+
+
+def test_a_line_feed_after_a_split_line_end_is_a_line_of_its_own() -> None:
+    assert ["a"] == data([b"data: a\r", b"\n", b"\n"])
 
 
 def test_a_line_separator_inside_json_does_not_end_the_line() -> None:

@@ -73,10 +73,18 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 
     `judge`, `render`, `show` and `verify` follow from the folder alone.
     """
-    from hxbench import workbench
+    from hxbench.recording import Recording
+    from hxbench.records.run_directory import is_recorded
+    from hxbench.render.progress import view
+
+    asked = resolved(profile, flags)
+    if out is None or not is_recorded(out):
+        out = Recording(asked, out, view(), yes=flags["yes"]).record()
+
+    from hxbench import workbench  # what judges takes a second to import, which no load should wait for
     from hxbench.render import terminal
 
-    recorded = workbench.run(resolved(profile, flags), out, yes=flags["yes"])
+    recorded = workbench.Run(out.resolve())
     if as_json:
         click.echo(json.dumps(recorded.summary(), indent=1))
     else:

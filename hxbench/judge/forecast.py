@@ -8,12 +8,11 @@ from typing import Any
 from hxbench.judge.evidence import ALPHA_PASS, QUANTILES, from_below
 from hxbench.judge.gates import fewest_requests, unanswerable
 from hxbench.plan.objectives import Objective
+from hxbench.plan.outline import Outline, Plans, outline
 from hxbench.plan.profile import Profile
-from hxbench.plan.schedule import Planned
 from hxbench.stats.sample_size import required_n
 
 POWER = 0.9
-Plans = Sequence[Sequence[Planned]]  # one a trial
 
 
 @dataclass(frozen=True)
@@ -27,19 +26,6 @@ class Need:
     fewest: int | None
     missing_quarter: int | None
     missing_half: int | None
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What a load asks for. `at_most` when a closed loop by time takes as many as it comes to."""
-
-    measured: int
-    at_most: bool
-    warmup: int
-    trials: int
-    output_tokens: int  # of the measured requests
-    seconds: float | None  # warm-up included; None when the server decides
-    output_cost: float | None  # USD; None without a price
 
 
 @dataclass(frozen=True)
@@ -93,29 +79,3 @@ def _hopeless(profile: Profile, needs: Sequence[Need], most: int) -> Iterator[st
         known = any(f".{each.gate}:" in sentence for sentence in without_inflation)
         if not known and each.fewest is not None and each.fewest > most:
             yield f"objectives.{each.gate}: at this inflation it needs {each.fewest} requests, not {most}"
-
-
-def outline(profile: Profile, plans: Plans) -> Outline:
-    """Returns what the schedules of all trials ask for."""
-    load = profile.load
-    rows = [row for plan in plans for row in plan]
-    measured = [row for row in rows if row.phase == "measure"]
-    tokens = sum(row.max_tokens for row in measured)
-    return Outline(
-        measured=len(measured),
-        at_most=load.loop == "closed" and load.requests is None,
-        warmup=len(rows) - len(measured),
-        trials=load.trials,
-        output_tokens=tokens,
-        seconds=_seconds(profile, plans),
-        output_cost=None if profile.cost is None else tokens * profile.cost.output_per_million / 1e6,
-    )
-
-
-def _seconds(profile: Profile, plans: Plans) -> float | None:
-    load = profile.load
-    if load.measured_s is not None:
-        return load.trials * (load.warmup + load.measured_s)
-    if load.loop == "closed":
-        return None
-    return sum(max(row.due_offset_ns or 0 for row in plan) / 1e9 for plan in plans if plan)

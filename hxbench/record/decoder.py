@@ -5,6 +5,7 @@ requests, reads, clock and phases get their names only when they are whole. `fin
 run whose processes were killed: the journal is enough.
 """
 
+import gc
 import json
 import os
 import sys
@@ -30,6 +31,8 @@ from hxbench.wire.dialects import answers
 POLL_S = 0.2
 LINGER_S = 3.0  # for workers that see their stdin end at the same moment
 JOURNALS = "journal"
+GARBAGE_AFTER = 50_000  # objects made; what is decoded makes no cycles, and to look for them costs a tenth
+_NAMES = REQUESTS.names  # Arrow makes the list anew each time
 
 
 class Tables:
@@ -101,9 +104,8 @@ class Tables:
 
     def _emit(self, request: Row, reads: list[Row]) -> None:
         self._requests.add(request)
-        for read in reads:
-            self._reads.add(read)
-        row = dict(zip(REQUESTS.names, request, strict=True))
+        self._reads.add_all(reads)
+        row = dict(zip(_NAMES, request, strict=True))
         if row["outcome"] == "ok":
             self._counts["ok"] += 1
             self._counts["tokens"] += row["output_tokens"] or 0
@@ -129,7 +131,8 @@ def _of(pick: Callable[[Iterable[int]], int], times: Sequence[int | None]) -> in
 
 def _schedule(run_dir: Path, trial: int) -> dict[int, Planned]:
     columns = ["request_id", "trial", "target", "phase", "due_ns"]
-    table = pq.read_table(run_dir / "records" / "schedule.parquet", columns=columns)
+    with pq.ParquetFile(run_dir / "records" / "schedule.parquet") as file:
+        table = file.read(columns=columns)  # without what `read_table` imports beside a load
     rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
     return {number: Planned(*row) for number, row in enumerate(rows) if row[1] == trial}
 
@@ -161,6 +164,7 @@ def _follow_until_end(decoded: Tables, parent: Parent) -> None:
 
 
 def main() -> int:
+    gc.set_threshold(GARBAGE_AFTER)
     run_dir, options, parent = Path(sys.argv[1]), json.loads(sys.argv[2]), Parent()
     secrets = tuple(os.environ[name] for name in options["secret_names"])
     try:

@@ -36,7 +36,7 @@ class Token(NamedTuple):
     segments: int
 
 
-@dataclass
+@dataclass(slots=True)
 class _Exchange:
     """A request so far."""
 
@@ -53,7 +53,8 @@ class _Exchange:
     received_bytes: int = 0
     kernel: bool = True
     response: http.Response = field(default_factory=http.Response)
-    body: bytes = b""  # the start of what is no answer of the dialect
+    is_answer: bool | None = None  # of the dialect; None before its body began
+    body: bytes = b""  # the start of what is none
     tokens: list[Token] = field(default_factory=list)
 
 
@@ -113,8 +114,12 @@ class Decoder:
         return sum(exchange.dispatched is not None for exchange in self._open.values())
 
     def feed(self, entry: Entry) -> None:
-        self._last_ns = max(self._last_ns, entry.time_ns)
-        if entry.kind == Kind.CLOCK:
+        if entry.time_ns > self._last_ns:
+            self._last_ns = entry.time_ns
+        exchange = self._open.get(entry.number) if entry.kind == Kind.READ else None
+        if exchange is not None:  # as for nearly all entries
+            self._read(entry, exchange)
+        elif entry.kind == Kind.CLOCK:
             self._clock.learn(entry.time_ns, entry.kernel_ns, entry.number)
             self.clock_rows.append((entry.time_ns, entry.kernel_ns, entry.number))
         elif entry.kind == Kind.PHASE:
@@ -162,10 +167,14 @@ class Decoder:
             body = exchange.response.feed(entry.body)
         except http.FramingError:
             return  # the worker saw the same bytes and says so at the end
-        if not _is_answer(exchange):
-            exchange.body = (exchange.body + body)[:BODY_KEPT]
+        if not body:
             return
-        _keep(exchange, exchange.answer.feed(body))
+        if exchange.is_answer is None:  # with its body begun, the head is complete
+            exchange.is_answer = _is_answer(exchange)
+        if exchange.is_answer:
+            _keep(exchange, exchange.answer.feed(body))
+        else:
+            exchange.body = (exchange.body + body)[:BODY_KEPT]
 
     def finish(self, *others: "Decoder") -> None:
         """Closes what the journals of a trial leave open: its own, and those of its `others` workers.

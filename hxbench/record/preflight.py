@@ -17,6 +17,7 @@ from hxbench.errors import ProfileError, TargetError
 from hxbench.plan.profile import Profile, Ready
 from hxbench.plan.workload import Prompt, request_messages
 from hxbench.record import redaction
+from hxbench.record.connection import trust
 from hxbench.wire.dialect import Answer, Dialect, Messages
 from hxbench.wire.dialects import DIALECTS, answers
 
@@ -58,7 +59,7 @@ class Client:
             limits=ONE_REQUEST_EACH,
             trust_env=False,
             follow_redirects=False,
-            verify=_trusted(profile.target.ca_file),
+            verify=_trusted(url, profile.target.ca_file),
         )
 
     def ask(
@@ -183,9 +184,9 @@ def _headers(profile: Profile) -> dict[str, str]:
     return {"Accept-Encoding": "identity", **dialect(profile).headers(key), **extra}
 
 
-def _trusted(ca_file: str | None) -> ssl.SSLContext:
+def _trusted(url: str, ca_file: str | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return trust(url, ca_file)
     except OSError as error:  # ssl.SSLError is one
         raise TargetError(f"target.ca_file: {ca_file}: cannot be used: {error.strerror or error}") from None
 

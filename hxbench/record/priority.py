@@ -1,4 +1,6 @@
-"""Real-time priority for load workers, where the system grants it. Standard library only.
+"""Who goes first: real-time priority for load workers, where the system grants it; the decoder last.
+
+Standard library only.
 
 Who wakes late sends late. A worker under SCHED_FIFO wakes before all ordinary work on its core, which on a
 busy machine is the difference between tenths of a millisecond and some milliseconds.
@@ -13,12 +15,15 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from hxbench.errors import InputError
 
 NORMAL, REALTIME = "normal", "realtime"
 LEVEL = 10  # above ordinary work, whatever its level; well below the kernel's own threads, which have 50
 LONGEST_US = 300_000
+NICER_BY = 10  # a tenth of the share of whoever asks for the same core
 
 
 def require(priority: str) -> None:
@@ -55,3 +60,14 @@ def take(priority: str, given_up: Callable[[], None]) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_RTTIME)
     resource.setrlimit(resource.RLIMIT_RTTIME, (LONGEST_US, hard))
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(LEVEL))
+
+
+def lower(pid: int) -> None:
+    """Lets everything else go before a child with a session of its own.
+
+    Linux shares out the processor among sessions first (its autogroups), and within one by niceness.
+    """
+    niceness = os.getpriority(os.PRIO_PROCESS, 0) + NICER_BY
+    os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with suppress(OSError):  # where there are no such groups, niceness is all
+        Path(f"/proc/{pid}/autogroup").write_text(str(min(niceness, 19)))

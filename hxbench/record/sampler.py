@@ -8,7 +8,6 @@ judge's business.
 
 import json
 import os
-import ssl
 import sys
 import threading
 import time
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from hxbench.record.children import Parent
+from hxbench.record.connection import trust
 from hxbench.record.resources import Client, Sample, Tree, host
 
 PERIOD_S = 0.1
@@ -32,6 +31,10 @@ BUSY = ("llamacpp:requests_processing", "llamacpp:requests_deferred", "vllm:num_
 
 def parse_metrics(text: str) -> list[Sample]:
     """Returns the samples of a Prometheus exposition; a malformed one gives none."""
+    if not text:
+        return []
+    from prometheus_client.parser import text_string_to_metric_families  # most servers have no metrics
+
     try:
         families = list(text_string_to_metric_families(text))
     except (ValueError, LookupError):  # what the parser's slicing raises
@@ -53,7 +56,7 @@ class Scraper:
             limits=httpx.Limits(max_keepalive_connections=0),  # no scrape is lost to a connection gone dead
             trust_env=False,
             headers={"Accept-Encoding": "identity", **_headers(options)},
-            verify=ssl.create_default_context(cafile=options["ca_file"]),
+            verify=trust(options["metrics_url"], options["ca_file"]),
         )
         self._url, self._store = options["metrics_url"], store
         self._stop = threading.Event()

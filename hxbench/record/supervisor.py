@@ -16,6 +16,7 @@ from hxbench import units
 from hxbench.errors import IncompleteError
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned
+from hxbench.record import priority
 from hxbench.record.children import Child
 from hxbench.record.exchange import IDLE_CONNECTIONS
 from hxbench.record.preflight import secret_names
@@ -23,7 +24,7 @@ from hxbench.records import tables
 from hxbench.records.schemas import SCHEDULE, TARGET
 from hxbench.wire.dialects import DIALECTS
 
-START_MARGIN_NS = 300_000_000
+START_MARGIN_NS = 100_000_000  # to write the schedule, say which it is, and tell the workers
 POLL_S = 0.1
 READY_S = 30.0
 STOP_S = 30.0  # a sampler waits for the server to be idle
@@ -236,10 +237,7 @@ class Trial:
             IncompleteError: a child ended early.
         """
         try:
-            workers = self._start_workers(planned, len(earlier))
-            (sampler,) = self._start(
-                ["hxbench.record.sampler", str(self._run_dir), json.dumps(self._sampling(workers, decoder))]
-            )
+            workers, sampler = self._start(planned, len(earlier), decoder)
             start_ns, rows = write_schedule(self._run_dir, earlier, planned)
             planned_written()
             for worker in workers:
@@ -252,24 +250,31 @@ class Trial:
             for child in self._children:
                 child.stop(timeout=STOP_S)
 
-    def _start_workers(self, planned: Sequence[Planned], first: int) -> list[Child]:
-        profile, trial, commands = self._profile, self._trial, []
-        for worker in range(profile.instrument.workers):
-            plan = worker_plan(profile, self._served.url, self._run_dir, trial, planned, first, worker)
-            path = self._run_dir / "journal" / f"t{trial}-w{worker}.json"
-            path.write_text(json.dumps(plan))
-            commands.append(["hxbench.record.worker", str(path)])
-        return self._start(*commands)
-
-    def _start(self, *commands: Sequence[str]) -> list[Child]:
-        """Starts children side by side and waits until all are ready."""
-        started = [Child(module, arguments, self._log) for module, *arguments in commands]
-        self._children += started
-        for child in started:
+    def _start(self, planned: Sequence[Planned], first: int, decoder: Child) -> tuple[list[Child], Child]:
+        """Starts workers and sampler side by side and waits until all are ready."""
+        workers = [
+            self._child("hxbench.record.worker", str(self._write_plan(planned, first, worker)))
+            for worker in range(self._profile.instrument.workers)
+        ]
+        sampling = json.dumps(self._sampling(workers, decoder))
+        sampler = self._child("hxbench.record.sampler", str(self._run_dir), sampling)
+        for child in self._children:
             said = child.event(READY_S)
             if said is None or said["event"] != "ready":
                 raise IncompleteError(_why(child, said))
-        return started
+        return workers, sampler
+
+    def _child(self, module: str, *arguments: str) -> Child:
+        self._children.append(Child(module, arguments, self._log))
+        return self._children[-1]
+
+    def _write_plan(self, planned: Sequence[Planned], first: int, worker: int) -> Path:
+        plan = worker_plan(
+            self._profile, self._served.url, self._run_dir, self._trial, planned, first, worker
+        )
+        path = self._run_dir / "journal" / f"t{self._trial}-w{worker}.json"
+        path.write_text(json.dumps(plan))
+        return path
 
     def _sampling(self, workers: Sequence[Child], decoder: Child) -> dict[str, Any]:
         return {
@@ -323,10 +328,13 @@ def _why(child: Child, said: Mapping[str, Any] | None) -> str:
 
 
 def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
+    """Starts the decoder behind everything else that this machine does: it can wait, a request cannot."""
     options = {
         "protocol": profile.target.protocol,
         "stream": profile.workload.stream,
         "hash_text": profile.keep.text != "none",
         "secret_names": secret_names(profile),
     }
-    return Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)
+    child = Child("hxbench.record.decoder", [str(run_dir), json.dumps(options)], log)
+    priority.lower(child.pid)
+    return child

@@ -9,15 +9,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
 from hxbench.records.schemas import KEYS, ONCE, TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Keys that YAML reads as text without quotes; words such as yes and null it would not.
 _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+")
@@ -36,12 +37,12 @@ class Records:
     profile: Profile
     document: Mapping[str, Any]
     profile_sha256: str
-    schedule: pd.DataFrame
-    requests: pd.DataFrame
-    reads: pd.DataFrame
-    series: pd.DataFrame
-    clock: pd.DataFrame
-    phases: pd.DataFrame
+    schedule: "pd.DataFrame"
+    requests: "pd.DataFrame"
+    reads: "pd.DataFrame"
+    series: "pd.DataFrame"
+    clock: "pd.DataFrame"
+    phases: "pd.DataFrame"
     exchanges: Sequence[Mapping[str, Any]]
     ending: Mapping[str, Any]
     facts: Mapping[str, Any]
@@ -169,7 +170,7 @@ def open_records(run_dir: Path) -> Records:
     )
 
 
-def _require_keys(path: Path, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+def _require_keys(path: Path, frame: "pd.DataFrame", keys: Sequence[str]) -> None:
     """Raises EvidenceError for a row that no other can refer to, or that two could be."""
     for key in keys:
         if frame[key].isna().any():

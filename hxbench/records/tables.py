@@ -3,21 +3,18 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hxbench.errors import EvidenceError
+from hxbench.records.columns import column
 from hxbench.records.schemas import SCHEMA_VERSION
 
-_NULLABLE = {
-    pa.int64(): pd.Int64Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.string(): pd.StringDtype(),
-}
+if TYPE_CHECKING:
+    import pandas as pd
+
 BATCH_ROWS = 20_000
 
 
@@ -42,13 +39,17 @@ class TableWriter:
 
     def add(self, row: Sequence[Any]) -> None:
         """Takes one row, in the order of the schema's columns."""
-        self._rows.append(row)
+        self.add_all([row])
+
+    def add_all(self, rows: Sequence[Sequence[Any]]) -> None:
+        """Takes rows that belong together."""
+        self._rows += rows
         if len(self._rows) >= BATCH_ROWS:
             self._write()
 
     def _write(self) -> None:
         columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        arrays = [column(values, field.type) for values, field in zip(columns, self._schema, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
@@ -69,7 +70,7 @@ def write(path: Path, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:
     writer.close()
 
 
-def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
+def read(path: Path, schema: pa.Schema) -> "pd.DataFrame":
     """Returns the table with nullable columns.
 
     Raises:
@@ -89,7 +90,19 @@ def read(path: Path, schema: pa.Schema) -> pd.DataFrame:
         index = table.schema.get_field_index(field.name)
         if index < 0 or table.schema.field(index).type != field.type:
             raise EvidenceError(f"{path}: column {field.name}: expected {field.type}")
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_NULLABLE.get)
+    return _frame(table)
+
+
+def _frame(table: pa.Table) -> "pd.DataFrame":
+    import pandas as pd  # whoever only writes, before or beside a load, has no use for it
+
+    nullable = {
+        pa.int64(): pd.Int64Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.string(): pd.StringDtype(),
+    }
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame
 
 

@@ -6,8 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from hxbench.errors import DirectoryError, EvidenceError, InputError
 
 
@@ -38,6 +36,8 @@ def read_notebook(path: Path) -> Any:
 
     Raises: InputError when it is not a notebook.
     """
+    import nbformat  # its schemas take a second to import, which no manifest should wait for
+
     read: Any = nbformat.read
     try:
         return read(path, as_version=4)
@@ -47,6 +47,8 @@ def read_notebook(path: Path) -> Any:
 
 def write_notebook(path: Path, notebook: Any) -> None:
     """Writes a notebook; it appears whole or not at all."""
+    import nbformat
+
     text: Any = nbformat.writes
     write_whole(path, f"{text(notebook)}\n")
 

@@ -13,6 +13,8 @@ WORD_LIMIT = 80  # characters of a finish reason
 TEXT_KEPT = 1_000  # of an event in a message; cut shorter once secrets are out of it
 COUNT_LIMIT = 10**15  # a larger count of tokens is none, and would not fit the records
 
+_raw_decode = json.JSONDecoder().raw_decode
+
 Messages = Sequence[Mapping[str, Any]]
 Piece = tuple[str, str]  # channel (content, reasoning, refusal or tool) and its text, never empty
 
@@ -73,16 +75,11 @@ class Answer(ABC):
         except StreamError as error:
             self._fail(str(error))
             return NOTHING
-        deltas = characters = 0
-        output = False
+        found: list[Piece] = []
         for event in events:
-            for piece in self._read(event):
-                channel, text = piece
-                deltas += 1
-                characters += len(text)
-                output = output or channel != "reasoning"
-                self.pieces.append(piece)
-        return Content(deltas, characters, output)
+            found += self._read(event)
+        self.pieces += found
+        return _content(found)
 
     def end(self) -> Content:
         """Returns what could only be read at the end; nothing of a stream, and nothing a second time."""
@@ -93,8 +90,7 @@ class Answer(ABC):
         found = self._read(Event("", body.decode(errors="replace")))
         self.whole = self.error is None
         self.pieces += found
-        characters = sum(len(text) for _, text in found)
-        return Content(min(len(found), 1), characters, any(channel != "reasoning" for channel, _ in found))
+        return _content(found)._replace(deltas=min(len(found), 1))
 
     @abstractmethod
     def usage(self) -> Usage:
@@ -111,7 +107,7 @@ class Answer(ABC):
     def _document(self, event: Event) -> dict[str, Any] | None:
         """Returns the JSON object an event holds; of an error or anything else None, and it is noted."""
         try:
-            document = json.loads(event.data)
+            document = parsed(event.data)
         except (ValueError, RecursionError):
             called = "event" if self.stream else "the answer"
             self._fail(f"{called} is not JSON: {event.data[:TEXT_KEPT]}")
@@ -124,6 +120,15 @@ class Answer(ABC):
 
     def _fail(self, error: str) -> None:
         self.error = self.error or error
+
+
+def _content(pieces: Sequence[Piece]) -> Content:
+    """Returns what a read carried; each piece as a delta of its own."""
+    if len(pieces) == 1:  # as of nearly all reads
+        channel, text = pieces[0]
+        return Content(1, len(text), channel != "reasoning")
+    output = any(channel != "reasoning" for channel, _ in pieces)
+    return Content(len(pieces), sum([len(text) for _, text in pieces]), output)
 
 
 def content_type(*, stream: bool) -> str:
@@ -169,6 +174,20 @@ class Dialect:
 def encoded(document: Mapping[str, Any]) -> bytes:
     """Returns the compact JSON of a request."""
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def parsed(text: str) -> Any:
+    """Returns what `json.loads` does, without its search for space around a document where there is none.
+
+    Raises:
+        ValueError: the text is not JSON.
+        RecursionError: it is too deep.
+    """
+    try:
+        document, end = _raw_decode(text)
+    except ValueError:
+        return json.loads(text)
+    return document if end == len(text) else json.loads(text)
 
 
 def mapping(document: Any, key: str) -> dict[str, Any]:

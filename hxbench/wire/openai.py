@@ -82,7 +82,7 @@ class Chat(Answer):
             self._timings = mapping(document, "timings") or self._timings
         found: list[Piece] = []
         for choice in listed(document, "choices"):
-            reason = word(choice, "finish_reason")
+            reason = choice.get("finish_reason") and word(choice, "finish_reason")
             if reason:
                 self.finish_reason, self.whole = reason, True
             found += self._pieces(choice)
@@ -94,6 +94,9 @@ class Chat(Answer):
 
 def _channels(delta: Mapping[str, Any]) -> list[Piece]:
     """The non-empty texts of one delta, or of a whole message, with their channels."""
+    text = delta.get("content")
+    if len(delta) == 1 and text and isinstance(text, str):  # as nearly all deltas are
+        return [("content", text)]
     found = []
     thought = string(delta, "reasoning_content") or string(delta, "reasoning")  # some servers send both
     if thought:

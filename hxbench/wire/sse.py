@@ -37,14 +37,36 @@ class EventStream:
         Raises:
             StreamError: a line above 1 MiB or an event above 4 MiB.
         """
-        if not chunk:
-            return []
+        events: list[Event] = []
+        if not self._skip_newline and b"\r" not in chunk and len(chunk) <= LINE_LIMIT:
+            chunk = self._feed_usual(chunk, events)
+        if chunk:
+            self._feed_lines(chunk, events)
+        return events
+
+    def _feed_usual(self, chunk: bytes, events: list[Event]) -> bytes:
+        """Takes whole events off a chunk whose lines end in LF alone; returns what is left of it.
+
+        Nearly all events are one line of data, and then a line costs no step of its own.
+        """
+        if self._first or self._pieces or self._data or self._type:
+            head, end, chunk = chunk.partition(b"\n\n")
+            self._feed_lines(head + end, events)
+        blocks = chunk.split(b"\n\n")
+        rest = blocks.pop()
+        for block in blocks:
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(Event("message", self._decode(block[6:])))
+            else:
+                self._feed_lines(block + b"\n\n", events)
+        return rest
+
+    def _feed_lines(self, chunk: bytes, events: list[Event]) -> None:
         if self._skip_newline and chunk.startswith(b"\n"):
             chunk = chunk[1:]
-        self._skip_newline = chunk.endswith(b"\r") or (self._skip_newline and not chunk)
+        self._skip_newline = chunk.endswith(b"\r")
         lines = _LINE_END.split(chunk) if b"\r" in chunk else chunk.split(b"\n")
         rest = lines.pop()
-        events = []
         for line in lines:
             if self._pieces:
                 line = b"".join([*self._pieces, line])
@@ -58,7 +80,6 @@ class EventStream:
             self._length += len(rest)
             if self._length > LINE_LIMIT:
                 raise StreamError(f"event-stream line longer than {LINE_LIMIT} bytes")
-        return events
 
     def _line(self, line: bytes) -> Event | None:
         if self._first:
