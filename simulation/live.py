@@ -1,8 +1,8 @@
 """The relative gate on a server compared with itself: `make statistics-live` prints what `LIVE.md` holds.
 
 Records one pool of trials of the embedded server, in half an hour at most, or takes the one in the folder
-given, splits it at random into two arms again and again, and decides the relative gates on each split. Nothing
-changed between the arms, so a FAIL is false. Ends with 1 when a metric fails in more than 5 of 100 splits.
+given, splits it at random into two arms again and again, and decides the relative gates on each split.
+Nothing differs between the arms: a FAIL is false. Ends with 1 when a metric fails in more than 5 splits.
 """
 
 import sys
