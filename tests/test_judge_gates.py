@@ -675,3 +675,11 @@ def test_each_comparator_holds_below_at_or_above_the_limit(
     objective = Objective("throughput_tokens", "rate", comparator, 2.0, "tok/s")
     assert expected == [holds(value, objective) for value in (1.0, 2.0, 3.0)]
     assert expected == all_hold(np.array([1.0, 2.0, 3.0]), objective).tolist()
+
+
+def test_a_decision_states_the_confidence_of_its_interval() -> None:
+    objective = Objective("error_rate", "share", "<=", 0.05, "share")
+    decided = [ShareEvidence(objective, bad, 400, 400.0, "failed", "").decide(0.01) for bad in (0, 20, 80)]
+    assert [("PASS", 0.975), ("INCONCLUSIVE", 0.975), ("FAIL", 0.99)] == [
+        (each.verdict, each.confidence) for each in decided
+    ]
