@@ -92,3 +92,14 @@ def test_an_unchanged_candidate_fails_and_one_at_the_margin_passes_no_more_often
     assert at_margin.count(PASS) / 1000 == pytest.approx(ALPHA, abs=0.02)
     assert at_margin.count(FAIL) / 1000 == pytest.approx(ALPHA, abs=0.02)
     assert 0 == [compare(a, b, 1.15).verdict for a, b in arms].count(FAIL)
+
+
+def test_a_margin_says_which_way_it_holds() -> None:
+    assert compare(EVEN, EVEN, 0.95).finding.endswith("at least 0.95 is allowed")
+    assert compare(EVEN, EVEN, 1.1).finding.endswith("at most 1.1 is allowed")
+
+
+def test_a_margin_of_one_is_a_most() -> None:
+    lower, higher = compare(EVEN - 0.1, EVEN, 1.0), compare(EVEN + 0.1, EVEN, 1.0)
+    assert (PASS, FAIL) == (lower.verdict, higher.verdict)
+    assert lower.finding.endswith("at most 1 is allowed")
