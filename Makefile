@@ -8,11 +8,11 @@ STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
 .NOTPARALLEL:
-.PHONY: help certify test install services lint types coverage wheel kills statistics cost mutation benchmark \
+.PHONY: help certify test install services lint types coverage wheel kills statistics statistics-live cost mutation benchmark \
 	quality lab clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' Makefile
 
 certify: $(STAMP) ## measure SmolLM2-135M on this machine and write its level 1 certificate (ARGS=...)
 	@.venv/bin/hxbench certify $(ARGS)
@@ -42,6 +42,9 @@ kills: $(STAMP) ## kill each process of a run at 25 random moments
 
 statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, a quarter of an hour)
 	@$(RUN) simulation.error_rates $(RUNS)
+
+statistics-live: $(STAMP) ## the relative gate on 40 trials of one server, split at random (POOL=folder, half an hour)
+	@$(RUN) simulation.live $(POOL)
 
 cost: $(STAMP) ## what judging 10 million tokens costs, against reading them
 	@$(RUN) simulation.cost

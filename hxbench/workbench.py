@@ -24,7 +24,9 @@ from hxbench.record import calibration, decoder, lock, preflight, sampler, super
 from hxbench.record import priority as priorities
 from hxbench.recording import Recording
 from hxbench.records import run_directory
+from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
+from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, tables
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
@@ -47,10 +49,10 @@ class Run:
         every = self.records.requests
         return every[every["outcome"] != "cancelled"].reset_index(drop=True)
 
-    @property
+    @cached_property
     def reads(self) -> pd.DataFrame:
         """One row a socket read that carried a token."""
-        return self.records.reads
+        return records_tables.read(self.path / "records" / "reads.parquet", READS)
 
     @property
     def series(self) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""What judging costs: `python -m simulation.cost` judges runs of 1 and of 10 million tokens, made up for it.
+"""What judging costs: `make cost` judges runs of 1, 3 and 10 million tokens, made up for it.
 
-The records are written by the tables' own writer, and each run is judged in a process of its own, several
-times; the best counts. Ends with 1 when judging the larger takes more than five times as long as reading the
-same Parquet files, or grows faster than the tokens, or when the process that did both takes more than 1 GB.
+The records are written by the tables' own writer. Each run is read, and is opened and judged, in processes of
+their own, several times; the best counts. Ends with 1 when judging the largest takes more than five times as
+long as reading the same Parquet files into frames, or grows faster than the tokens, or takes more than 1 GB.
+The table it prints stands in `COST.md`.
 """
 
 import json
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ TOKENS = 500  # a request, each in a read of its own
 USERS = 16
 FIRST_NS, GAP_NS = 100_000_000, 10_000_000  # means of exponential times
 REPEATS = 3
+REQUESTS = (2_000, 6_000, 20_000)
 MOST_TIMES_READING, MOST_BYTES, MOST_GROWTH = 5.0, 1e9, 1.3
 OBJECTIVES = {
     "ttft": {"p95": "500 ms"}, "itl": {"p95": "30 ms", "p99": "50 ms"}, "tpot": {"p95": "30 ms"},
@@ -80,53 +82,70 @@ def _add_row(writers: Mapping[str, TableWriter], name: str, known: Mapping[str, 
     writers[name].add([known.get(column) for column in TABLES[name].names])
 
 
-def measured(run_dir: Path) -> dict[str, float]:
-    """Reads and judges a run in this process; returns seconds and bytes."""
-    begun = time.perf_counter()
+def read(run_dir: Path) -> None:
+    """Reads every table into a frame, as a user's notebook has it."""
     for name, schema in TABLES.items():
         tables.read(run_dir / "records" / f"{name}.parquet", schema)
-    read = time.perf_counter() - begun
-    reading_bytes = _peak_bytes()
-    records = open_records(run_dir)
+
+
+def judge(run_dir: Path) -> None:
+    """Opens a run and judges it."""
+    build(open_records(run_dir))
+
+
+WORK: dict[str, Callable[[Path], None]] = {"read": read, "judge": judge}
+
+
+def measured(work: str, run_dir: Path) -> dict[str, float]:
+    """Does one piece of work in this process; returns seconds and the peak of resident bytes."""
     begun = time.perf_counter()
-    build(records)
-    judged = time.perf_counter() - begun
-    return {"read_s": read, "judge_s": judged, "read_bytes": reading_bytes, "peak_bytes": _peak_bytes()}
-
-
-def _peak_bytes() -> float:
+    WORK[work](run_dir)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else peak * 1024)
+    return {
+        "seconds": time.perf_counter() - begun,
+        "bytes": float(peak if sys.platform == "darwin" else peak * 1024),
+    }
 
 
-def best(run_dir: Path) -> dict[str, float]:
-    """Returns the best of several processes, and prints each."""
-    found = []
-    for _ in range(REPEATS):
-        command = [sys.executable, "-m", "simulation.cost", str(run_dir)]
-        found.append(json.loads(subprocess.run(command, check=True, capture_output=True).stdout))
-        print("   ", found[-1], flush=True)
-    return {name: min(each[name] for each in found) for name in found[0]}
+def best(work: str, run_dir: Path) -> dict[str, float]:
+    """Returns the smallest figures of several processes, and the largest seconds as `slowest`."""
+    command = [sys.executable, "-m", "simulation.cost", work, str(run_dir)]
+    found = [
+        json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS)
+    ]
+    slowest = max(each["seconds"] for each in found)
+    return {name: min(each[name] for each in found) for name in found[0]} | {"slowest": slowest}
+
+
+def row(requests: int) -> dict[str, float]:
+    """Makes, reads and judges a run of so many requests; prints and returns what that cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder) / "run", requests)
+        costs = {work: best(work, Path(folder) / "run") for work in WORK}
+    cells = [
+        f"{each['seconds']:.2f} to {each['slowest']:.2f} | {each['bytes'] / 1e6:.0f}"
+        for each in costs.values()
+    ]
+    found = {name: each["seconds"] for name, each in costs.items()} | {"bytes": costs["judge"]["bytes"]}
+    times = found["judge"] / found["read"]
+    print(f"| {requests * TOKENS:,} | {' | '.join(cells)} | {times:.2f} |", flush=True)
+    return found
 
 
 def main() -> int:
     """Prints one line a size and returns the exit status."""
-    judged = []
-    with tempfile.TemporaryDirectory() as folder:
-        for requests in (2_000, 20_000):
-            make(Path(folder) / str(requests), requests)
-            judged.append(best(Path(folder) / str(requests)))
-            print(f"{requests * TOKENS:,} tokens: {judged[-1]}", flush=True)
-    small, large = judged
-    times_reading = large["judge_s"] / large["read_s"]
-    growth = large["judge_s"] / small["judge_s"] / 10
-    print(f"judging is {times_reading:.2f} times reading; ten times the tokens cost {10 * growth:.1f} times")
-    kept = times_reading <= MOST_TIMES_READING and growth <= MOST_GROWTH
-    return 0 if kept and large["peak_bytes"] <= MOST_BYTES else 1
+    print("| tokens | reading, s | peak, MB | judging, s | peak, MB | judging / reading |")
+    print("|---" * 6 + "|", flush=True)
+    costs = [row(requests) for requests in REQUESTS]
+    times = costs[-1]["judge"] / costs[-1]["read"]
+    growth = costs[-1]["judge"] / costs[0]["judge"] / (REQUESTS[-1] / REQUESTS[0])
+    print(f"\nTen times the tokens cost {10 * growth:.1f} times the time.")
+    kept = times <= MOST_TIMES_READING and growth <= MOST_GROWTH and costs[-1]["bytes"] <= MOST_BYTES
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        print(json.dumps(measured(Path(sys.argv[1]))))
+        print(json.dumps(measured(sys.argv[1], Path(sys.argv[2]))))
     else:
         sys.exit(main())

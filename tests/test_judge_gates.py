@@ -11,12 +11,13 @@ from records_by_hand import SECOND, changed, records
 
 from hxbench.judge import gates, inference
 from hxbench.judge.collect import share_evidence, unseen_because
+from hxbench.judge.evidence import all_hold, holds
 from hxbench.judge.gates import Gate
 from hxbench.judge.inference import ShareEvidence
 from hxbench.judge.measured import Measured
 from hxbench.judge.resources import Coverage
 from hxbench.judge.samples import sample
-from hxbench.plan.objectives import Objective
+from hxbench.plan.objectives import Comparator, Objective
 from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
 from hxbench.stats.means import Mean
@@ -651,3 +652,34 @@ def test_means_over_trials_and_what_infers_nothing_need_no_number() -> None:
         "throughput_tokens": "1",
     }
     assert [] == gates.unanswerable(planned(objectives, requests=1, trials=3))
+
+
+def test_the_fewest_requests_of_a_gate_that_needs_no_number_is_one() -> None:
+    assert 1 == gates.fewest_requests(Objective("ttft", "max", "<=", 1.0, "s"), 1)
+    assert 1 == gates.fewest_requests(Objective("ttft", "mean", "<=", 1.0, "s"), 3)
+    assert 40 == gates.fewest_requests(Objective("ttft", "mean", "<=", 1.0, "s"), 1)
+
+
+@pytest.mark.parametrize(
+    ("comparator", "expected"),
+    [
+        ("<", [True, False, False]),
+        ("<=", [True, True, False]),
+        (">", [False, False, True]),
+        (">=", [False, True, True]),
+    ],
+)
+def test_each_comparator_holds_below_at_or_above_the_limit(
+    comparator: Comparator, expected: list[bool]
+) -> None:
+    objective = Objective("throughput_tokens", "rate", comparator, 2.0, "tok/s")
+    assert expected == [holds(value, objective) for value in (1.0, 2.0, 3.0)]
+    assert expected == all_hold(np.array([1.0, 2.0, 3.0]), objective).tolist()
+
+
+def test_a_decision_states_the_confidence_of_its_interval() -> None:
+    objective = Objective("error_rate", "share", "<=", 0.05, "share")
+    decided = [ShareEvidence(objective, bad, 400, 400.0, "failed", "").decide(0.01) for bad in (0, 20, 80)]
+    assert [("PASS", 0.975), ("INCONCLUSIVE", 0.975), ("FAIL", 0.99)] == [
+        (each.verdict, each.confidence) for each in decided
+    ]

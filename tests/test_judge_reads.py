@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
-from records_by_hand import SECOND, START_NS, changed, records
+from pandas.testing import assert_frame_equal
+from records_by_hand import SECOND, START_NS, changed, frame, records
 
-from hxbench.judge import metrics
+from hxbench.judge import metrics, reads
 from hxbench.judge.measured import Measured
 from hxbench.judge.rates import over_time
 
@@ -118,3 +121,23 @@ def test_a_run_that_sent_nothing_has_no_rows_over_time() -> None:
     run = records(requests=2)
     empty = metrics.over_time(replace(run, requests=run.requests.iloc[:0]))
     assert (0, "in_flight") == (len(empty), empty.columns[-1])
+
+
+def test_more_reads_than_fit_a_block_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = records(requests=30, trials=3, failed=[2])
+    whole, rate = metrics.token_gaps(run), Measured(run).token_rate
+    monkeypatch.setattr(reads, "BLOCK", 7)
+    assert_frame_equal(whole, metrics.token_gaps(run))
+    found = Measured(run).token_rate
+    assert rate.whole_run == pytest.approx(found.whole_run)
+    assert list(rate.trials) == pytest.approx(list(found.trials))
+
+
+def test_reads_come_in_the_order_of_their_requests_and_by_index() -> None:
+    table = frame("reads", {"request_id": ["b", "b", "a", "x", "a", "b"], "index": [0, 1, 1, 0, 0, 2]})
+    rows, order = reads.in_order(table, pd.Series(["a", "b"]))
+    assert ([0, 0, 1, 1, 1], [4, 2, 0, 1, 5]) == (rows.tolist(), np.arange(6)[order].tolist())
+    rows, order = reads.in_order(table.iloc[:2], pd.Series(["a", "b"]))
+    assert ([1, 1], slice(None)) == (rows.tolist(), order)
+    rows, order = reads.in_order(table.iloc[:0], pd.Series(["a", "b"]))
+    assert ([], slice(None)) == (rows.tolist(), order)

@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from hxbench.errors import EvidenceError
 from hxbench.records import tables
 from hxbench.records.columns import column
-from hxbench.records.schemas import CLOCK, READS, SERIES, TABLES
+from hxbench.records.schemas import CLOCK, JUDGED_READS, READS, SERIES, TABLES
 
 BEYOND_DOUBLES = 2**53 + 1
 
@@ -159,3 +160,54 @@ def test_a_column_of_another_type_is_named(tmp_path: Path) -> None:
 def test_a_column_more_than_the_schema_knows_is_kept(tmp_path: Path) -> None:
     tables.write(tmp_path / "t.parquet", READS.append(pa.field("later", pa.int64())), [(None,) * 8 + (5,)])
     assert [5] == tables.read(tmp_path / "t.parquet", READS)["later"].tolist()
+
+
+def lean(path: Path, names: Sequence[str] = JUDGED_READS) -> pd.DataFrame:
+    return tables.read_lean(path, READS, names)
+
+
+def test_a_lean_frame_has_the_values_of_the_whole_one_in_plain_columns(tmp_path: Path) -> None:
+    rows = [
+        ("b", 0, 5, 1, 1, 1, None, 1),
+        ("a", 0, 2**53 + 1, 1, 300, 1, 7, 2),
+        ("b", 1, 9, 1, 1, 1, 2, None),
+    ]
+    tables.write(tmp_path / "t.parquet", READS, rows)
+    frame = lean(tmp_path / "t.parquet")
+    assert list(JUDGED_READS) == list(frame)
+    assert ["b", "a", "b"] == frame["request_id"].tolist()
+    assert ("category", "int64", "int16") == tuple(
+        str(frame[name].dtype) for name in ("request_id", "received_ns", "deltas")
+    )
+    assert [5, 2**53 + 1, 9] == frame["received_ns"].tolist()
+    assert [1, 300, 1] == frame["deltas"].tolist()
+    assert [False, True, True] == frame["tokens"].notna().tolist()
+    assert [7.0, 2.0] == frame["tokens"].dropna().tolist()
+    assert [1.0, 2.0] == frame["segments"].dropna().tolist()
+
+
+def test_a_lean_frame_of_many_row_groups_keeps_each_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
+    ids = ["a", "b", "c", "a", None, "d", "b"]
+    tables.write(tmp_path / "t.parquet", READS, [(each, 0, 0, 0, 0, 0, None, None) for each in ids])
+    found = lean(tmp_path / "t.parquet")["request_id"]
+    assert ids == [None if pd.isna(each) else each for each in found]
+
+
+def test_a_lean_frame_of_nothing_has_its_columns(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", READS, [])
+    assert (0, list(JUDGED_READS)) == (len(lean(tmp_path / "t.parquet")), list(lean(tmp_path / "t.parquet")))
+
+
+def test_a_lean_frame_is_refused_as_the_whole_one_is(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with pytest.raises(EvidenceError, match="missing: the records are not whole"):
+        lean(path)
+    tables.write(path, READS.remove(3), [])
+    with pytest.raises(EvidenceError, match=r"t\.parquet: column bytes: expected int64"):
+        lean(path)
+    path.write_bytes(b"PAR1")
+    with pytest.raises(EvidenceError, match="not readable as Parquet: "):
+        lean(path)

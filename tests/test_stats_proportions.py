@@ -53,3 +53,8 @@ def test_p_value_and_lower_bound_say_the_same() -> None:
     for over in range(1, 40):
         beyond = lower_bound(over, 200, 0.01) > 0.05
         assert beyond == (p_value_above(over, 200, 0.05) < 0.01)
+
+
+def test_a_single_miss_has_the_p_value_of_at_least_one() -> None:
+    assert 1 - 0.95**10 == pytest.approx(p_value_above(1, 10, 0.05))
+    assert 1.0 == p_value_above(0, 10, 0.05)

@@ -8,7 +8,7 @@ import pytest
 import reference
 
 from hxbench.stats.proportions import p_value_above, upper_bound
-from hxbench.stats.quantiles import nearest_rank, order_statistic_ranks, quantile_interval
+from hxbench.stats.quantiles import finite, nearest_rank, order_statistic_ranks, quantile_interval, rank
 
 ALPHA = {"alpha_low": 0.025, "alpha_high": 0.025}
 
@@ -27,6 +27,10 @@ def test_nearest_rank_of_ten_at_94_percent_is_the_last() -> None:
 def test_rounding_of_the_level_costs_no_rank() -> None:
     assert 100 * 0.07 > 7
     assert nearest_rank(np.arange(1.0, 101.0), 0.07) == 7
+
+
+def test_the_lowest_rank_is_the_first() -> None:
+    assert (1, 1, 1, 2) == (rank(10, 0.0), rank(10, 0.01), rank(10, 0.1), rank(10, 0.11))
 
 
 def test_a_failure_is_the_largest_value() -> None:
@@ -70,3 +74,21 @@ def test_the_interval_is_the_gate_turned_round() -> None:
 def test_a_bound_on_a_failure_is_no_bound() -> None:
     values = np.array([1.0] * 80 + [math.inf] * 20)
     assert quantile_interval(values, 0.9, **ALPHA) == (None, None)
+
+
+def test_only_a_finite_value_is_one() -> None:
+    assert [1.0, None, None, None] == [finite(each) for each in (1.0, math.inf, math.nan, None)]
+
+
+def test_a_bound_of_just_what_is_allowed_still_passes() -> None:
+    level = 1 - upper_bound(1, 5, 0.05)
+    assert 1 - level == upper_bound(1, 5, 0.05)
+    assert 4 == order_statistic_ranks(5, level, alpha_low=0.05, alpha_high=0.05).high
+
+
+def test_a_p_value_of_just_alpha_does_not_fail_yet() -> None:
+    alpha = p_value_above(9, 100, 1 - 0.95)
+    assert [91, 92] == [
+        order_statistic_ranks(100, 0.95, alpha_low=each, alpha_high=0.05).low
+        for each in (alpha, math.nextafter(alpha, 1))
+    ]

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hxbench import units
+from hxbench.judge.reads import in_order
 from hxbench.judge.requests import number, window_lengths
 from hxbench.records.run_directory import Records
 
@@ -98,32 +99,36 @@ def _times(records: Records) -> Iterator[str]:
 
 def _reads(records: Records) -> Iterator[str]:
     reads, requests = records.reads, records.requests
-    rows = pd.Index(requests["request_id"]).get_indexer(pd.Index(reads["request_id"]))
-    yield from _found("reads", reads["request_id"][rows < 0], "reads of requests that are not there")
-    order = np.lexsort((number(reads["index"]), rows))
-    order = order[rows[order] >= 0]
-    rows, reads = rows[order], reads.iloc[order]
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    ids, index = reads["request_id"], reads["index"].to_numpy(dtype="int32")
+    rows, order = in_order(reads, requests["request_id"])
+    if rows.size < len(reads):
+        strange = ids[~ids.isin(requests["request_id"])]
+        yield from _found("reads", strange, "reads of requests that are not there")
+    ids, index = ids.iloc[order], index[order]
+    starts = np.flatnonzero(np.diff(rows, prepend=np.int32(-1)))
     sizes = np.diff(np.append(starts, len(rows)))
-    received = number(reads["received_ns"])
-    holes = number(reads["index"]) != np.arange(len(rows)) - np.repeat(starts, sizes)
-    yield from _found("reads", reads["request_id"][holes], "reads after a hole, or twice")
-    backwards = (np.diff(received, prepend=0) < 0) & (np.diff(rows, prepend=-1) == 0)
-    yield from _found("reads", reads["request_id"][backwards], "reads before the one they follow")
-    yield from _sums(requests, rows, starts, sizes, received, number(reads["deltas"]))
+    received = reads["received_ns"].to_numpy(dtype="int64")[order]
+    begins = np.zeros(len(rows), dtype=bool)
+    begins[starts] = True
+    hole = np.where(begins, index != 0, np.diff(index, prepend=np.int32(0)) != 1)
+    yield from _found("reads", ids[hole], "reads after a hole, or twice")
+    backwards = (received[1:] < received[:-1]) & (rows[1:] == rows[:-1])
+    yield from _found("reads", ids.iloc[1:][backwards], "reads before the one they follow")
+    yield from _sums(requests, rows, starts, sizes, received, reads["deltas"].to_numpy(dtype="int32")[order])
 
 
 def _sums(
     requests: pd.DataFrame,
-    rows: NDArray[np.intp],
+    rows: NDArray[np.int32],
     starts: NDArray[np.intp],
     sizes: NDArray[np.intp],
-    received: NDArray[np.float64],
-    deltas: NDArray[np.float64],
+    received: NDArray[np.int64],
+    deltas: NDArray[np.int32],
 ) -> Iterator[str]:
     """Compares what the requests say of their reads with the reads."""
     have = rows[starts]
-    counted = np.bincount(rows, minlength=len(requests)), np.bincount(rows, deltas, minlength=len(requests))
+    counted = np.zeros((2, len(requests)), dtype=np.int64)
+    counted[:, have] = sizes, np.add.reduceat(deltas, starts, dtype=np.int64) if starts.size else sizes
     other = np.zeros(len(requests), dtype=bool)
     for column, found in zip(("reads", "deltas"), counted, strict=True):
         other |= np.nan_to_num(number(requests[column])) != found

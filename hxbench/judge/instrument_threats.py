@@ -9,7 +9,7 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.judge.measured import Measured
-from hxbench.judge.requests import NANOSECONDS, window_lengths
+from hxbench.judge.requests import NANOSECONDS, number, window_lengths
 from hxbench.judge.resources import cores_used, coverage, sampled
 from hxbench.stats.quantiles import nearest_rank
 
@@ -132,11 +132,12 @@ def coalesced(measured: Measured) -> Found:
     A single token with segments behind it hides none: llama.cpp sends its last token and four segments
     that end the stream at once, which is one read in sixteen here.
     """
-    reads = measured.records.reads.dropna(subset="segments")
-    if reads.empty:
+    reads = measured.records.reads
+    known = reads["segments"].notna().to_numpy()
+    if not known.any():
         return None, "the platform does not say how many segments a read joined"
-    several = reads["segments"] > 1
-    share = float((several & (reads["deltas"] > 1)).mean())
+    several = (number(reads["segments"]) > 1)[known]
+    share = float((several & (number(reads["deltas"]) > 1)[known]).mean())
     return share, (
         f"{units.share(share)} of the reads joined tokens of several segments under one stamp, "
         f"{units.share(float(several.mean()))} joined segments of any kind"

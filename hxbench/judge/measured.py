@@ -35,11 +35,12 @@ class Measured:
 
         `owner` is the position of a gap's request among the N.
         """
-        owner_of = np.full(len(self.requests), -1)
+        owner_of = np.full(len(self.requests), -1, dtype=np.int32)
         owner_of[self.attempted["row"]] = np.arange(len(self.attempted))
-        found = reads.gap_rows(self.records, self.requests)
-        found["row"] = owner_of[found["row"]]
-        return found[found["row"] >= 0].rename(columns={"row": "owner"}).reset_index(drop=True)
+        found = reads.gap_rows(self.records, self.requests).rename(columns={"row": "owner"})
+        found["owner"] = owner_of[found["owner"]]
+        mine = found["owner"] >= 0
+        return found if mine.all() else found[mine].reset_index(drop=True)
 
     @cached_property
     def samples(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Throughput and concurrency over time, by when tokens and answers arrived."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,28 +31,30 @@ class Rate:
 
 def token_rate(records: Records, requests: pd.DataFrame) -> Rate:
     """Returns the output tokens of good requests a second; nothing where no read's tokens are known."""
-    arrivals = token_arrivals(records, requests).dropna()
-    if arrivals.empty and requests["ok"].any():
-        return Rate({}, None)
-    return _rate(records, requests, arrivals)
+    return _rate(records, requests, token_arrivals(records, requests))
 
 
 def request_rate(records: Records, requests: pd.DataFrame) -> Rate:
     """Returns the good answers a second, by the moment an answer was complete."""
     good = requests[requests["ok"] & requests["done_s"].notna()]
     arrivals = pd.DataFrame({"trial": good["trial"], "time_s": good["done_s"], "tokens": 1.0})
-    return _rate(records, requests, arrivals)
+    return _rate(records, requests, [arrivals])
 
 
-def _rate(records: Records, requests: pd.DataFrame, arrivals: pd.DataFrame) -> Rate:
-    slices = {}
-    for trial, length_s in window_lengths(records).items():
-        mine = arrivals[arrivals["trial"] == trial]
-        edges = np.linspace(0, length_s, BATCHES + 1)
-        counts, _ = np.histogram(mine["time_s"], bins=edges, weights=mine["tokens"])
-        slices[trial] = counts / (length_s / BATCHES)
+def _rate(records: Records, requests: pd.DataFrame, blocks: Iterable[pd.DataFrame]) -> Rate:
+    lengths_s, total, some = window_lengths(records), 0.0, False
+    edges = {trial: np.linspace(0, length_s, BATCHES + 1) for trial, length_s in lengths_s.items()}
+    counts = {trial: np.zeros(BATCHES) for trial in edges}
+    for block in blocks:
+        some, total = some or len(block) > 0, total + float(block["tokens"].sum())
+        for trial, bins in edges.items():
+            mine = block[block["trial"] == trial]
+            counts[trial] += np.histogram(mine["time_s"], bins=bins, weights=mine["tokens"])[0]
+    if not some and requests["ok"].any():
+        return Rate({}, None)
+    slices = {trial: each / (lengths_s[trial] / BATCHES) for trial, each in counts.items()}
     elapsed_s = _elapsed(requests)
-    return Rate(slices, float(arrivals["tokens"].sum()) / elapsed_s if elapsed_s > 0 else None)
+    return Rate(slices, total / elapsed_s if elapsed_s > 0 else None)
 
 
 def _elapsed(requests: pd.DataFrame) -> float:
@@ -66,7 +69,7 @@ def over_time(records: Records, requests: pd.DataFrame, width_s: float = 1.0) ->
     trial, time_s (its start), output_tokens_per_s, requests_per_s (good ones), failures_per_s, due_per_s (NaN
     in a closed loop), sent_per_s, in_flight (mean over the stretch).
     """
-    arrivals = token_arrivals(records, requests).dropna()
+    arrivals = pd.concat(token_arrivals(records, requests))
     made = [
         _trial_over_time(trial, rows, arrivals[arrivals["trial"] == trial], width_s)
         for trial, rows in requests.dropna(subset=["dispatched_s", "done_s"], how="all").groupby("trial")

@@ -1,13 +1,17 @@
 """Token-bearing reads: the gaps between them, and when tokens arrived. Cost linear in the reads."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hxbench.judge.requests import NANOSECONDS, number, zero_ns
 from hxbench.records.run_directory import Records
+
+Rows = NDArray[np.int32]
+
+BLOCK = 2**18  # reads looked at in one go where they need not all lie in memory several times over
 
 
 def token_gaps(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
@@ -24,60 +28,90 @@ def token_gaps(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
 
 def gap_rows(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
     """Returns the itl, one row a gap: row, the position of its request among `requests`; time_s, gap_s."""
-    rows, received_ns = _by_request(records, requests)
+    rows, order = in_order(records.reads, requests["request_id"])
+    received_ns = records.reads["received_ns"].to_numpy(dtype="int64")[order]
     within = rows[1:] == rows[:-1]
     later = rows[1:][within]
-    time_s = _times(records, requests, later, received_ns[1:][within])
-    return pd.DataFrame({"row": later, "time_s": time_s, "gap_s": np.diff(received_ns)[within] / NANOSECONDS})
+    time_s, gap_s = np.empty(later.size), np.empty(later.size)
+    done = 0
+    for start in range(0, within.size, BLOCK):
+        mine, stamps_ns = within[start : start + BLOCK], received_ns[start : start + BLOCK + 1]
+        part = slice(done, done := done + int(np.count_nonzero(mine)))
+        gap_s[part] = np.diff(stamps_ns)[mine] / NANOSECONDS
+        time_s[part] = _times(records, requests, later[part], stamps_ns[1:][mine])
+    return pd.DataFrame({"row": later, "time_s": time_s, "gap_s": gap_s}, copy=False)
 
 
-def token_arrivals(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
-    """Returns when tokens of good requests arrived: trial, time_s, tokens, one row a read.
+def token_arrivals(records: Records, requests: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Yields when tokens of good requests arrived: trial, time_s, tokens, one row a read, a block at a time.
 
-    Tokens of a read are as stated by the server, else the request's output tokens in proportion to deltas;
-    NaN where neither is known.
+    Tokens of a read are as stated by the server, else the request's output tokens in proportion to deltas.
+    Left out is a read of which neither is known, or whose trial has no window.
     """
-    reads = records.reads
-    rows = _request_rows(reads, requests)
-    keep = (rows >= 0) & requests["ok"].to_numpy()[rows]
-    received_ns = reads["received_ns"].to_numpy(dtype="int64")[keep]
-    found = rows[keep]
-    return pd.DataFrame(
-        {
-            "trial": requests["trial"].to_numpy()[found],
-            "time_s": _times(records, requests, found, received_ns),
-            "tokens": _tokens(reads[keep], requests, found),
-        }
-    )
+    rows = _request_rows(records.reads, requests["request_id"])
+    unstated, deltas = _totals(records.reads, rows, len(requests))
+    trial, ok = requests["trial"].to_numpy(dtype="int64"), requests["ok"].to_numpy()
+    output_tokens = number(requests["output_tokens"])
+    for block, found in _blocks(records.reads, rows):
+        by_share = output_tokens[found] * number(block["deltas"]) / deltas[found]
+        tokens = np.where(unstated[found] > 0, by_share, number(block["tokens"]))
+        time_s = _times(records, requests, found, block["received_ns"].to_numpy(dtype="int64"))
+        keep = ok[found] & ~np.isnan(tokens) & ~np.isnan(time_s)
+        yield pd.DataFrame({"trial": trial[found], "time_s": time_s, "tokens": tokens})[keep]
+
+
+def _totals(reads: pd.DataFrame, rows: Rows, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns for each request how many of its reads lack a stated number of tokens, and its deltas."""
+    unstated, deltas = np.zeros(size), np.zeros(size)
+    for block, found in _blocks(reads, rows):
+        unstated += np.bincount(found, np.isnan(number(block["tokens"])), minlength=size)
+        deltas += np.bincount(found, number(block["deltas"]), minlength=size)
+    return unstated, deltas
+
+
+def _blocks(reads: pd.DataFrame, rows: Rows) -> Iterator[tuple[pd.DataFrame, Rows]]:
+    """Yields the reads of planned requests, with the position of each one's request; one block at least."""
+    for start in range(0, max(len(reads), 1), BLOCK):
+        mine = rows[start : start + BLOCK] >= 0
+        yield reads.iloc[start : start + BLOCK][mine], rows[start : start + BLOCK][mine]
 
 
 def _times(
-    records: Records, requests: pd.DataFrame, rows: NDArray[np.intp], stamps_ns: NDArray[np.int64]
+    records: Records, requests: pd.DataFrame, rows: Rows, stamps_ns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    zero = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)[rows]
-    return np.where(zero < 0, np.nan, (stamps_ns - zero) / NANOSECONDS)
+    """Seconds since the trial's measured window began; NaN without one."""
+    zero = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)
+    times_s: NDArray[np.float64] = (stamps_ns - zero[rows]) / NANOSECONDS
+    times_s[(zero < 0)[rows]] = np.nan
+    return times_s
 
 
-def _tokens(reads: pd.DataFrame, requests: pd.DataFrame, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-    stated, deltas = number(reads["tokens"]), number(reads["deltas"])
-    size = len(requests)
-    unstated = np.bincount(rows, weights=np.isnan(stated), minlength=size)[rows] > 0
-    all_deltas = np.bincount(rows, weights=deltas, minlength=size)[rows]
-    by_share = number(requests["output_tokens"])[rows] * deltas / all_deltas
-    return np.where(unstated, by_share, stated)
+def in_order(reads: pd.DataFrame, ids: pd.Series) -> tuple[Rows, NDArray[np.intp] | slice]:
+    """Returns where in `ids` the request of each read stands, in that order and by index, and that order.
+
+    Reads of other requests are left out. Reads that follow each other are sorted as one: a recording writes
+    those of a request together.
+    """
+    rows, index = _request_rows(reads, ids), reads["index"].to_numpy(dtype="int32")
+    follows = (rows[1:] == rows[:-1]) & (np.diff(index) == 1)
+    starts = np.flatnonzero(np.concatenate([rows[:1] == rows[:1], ~follows]))
+    sizes = np.diff(np.append(starts, rows.size))
+    order = np.lexsort((index[starts], rows[starts]))
+    order = order[rows[starts[order]] >= 0]
+    if np.array_equal(order, np.arange(starts.size)):
+        return rows, slice(None)
+    starts, sizes = starts[order], sizes[order]
+    each = np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
+    each += np.arange(each.size)
+    return rows[each], each
 
 
-def _by_request(records: Records, requests: pd.DataFrame) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Row of the request and stamp of every read, the reads of a request next to each other in order."""
-    reads = records.reads
-    rows = _request_rows(reads, requests)
-    order = np.lexsort((reads["index"].to_numpy(dtype="int64"), rows))
-    order = order[rows[order] >= 0]
-    return rows[order], reads["received_ns"].to_numpy(dtype="int64")[order]
-
-
-def _request_rows(reads: pd.DataFrame, requests: pd.DataFrame) -> NDArray[np.intp]:
-    """Position of each read's request; -1 for a request that is not planned."""
-    found = pc.index_in(pa.array(reads["request_id"]), value_set=pa.array(requests["request_id"]))
-    rows: NDArray[np.intp] = pc.fill_null(found, -1).to_numpy().astype(np.intp)
-    return rows
+def _request_rows(reads: pd.DataFrame, ids: pd.Series) -> Rows:
+    """Position of each read's request; -1 for a request that is not among `ids`."""
+    known = reads["request_id"].astype("category").cat
+    rows = pd.Index(ids).get_indexer(pd.Index(known.categories)).astype(np.int32)
+    rows, codes = np.append(rows, np.int32(-1)), known.codes.to_numpy()  # the code of none is -1
+    found = np.empty(codes.size, dtype=np.int32)
+    for start in range(0, codes.size, BLOCK):
+        found[start : start + BLOCK] = rows[codes[start : start + BLOCK]]
+    return found

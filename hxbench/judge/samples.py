@@ -123,20 +123,17 @@ def _gaps(measured: Measured) -> Sample:
     """A failed request stands for as many infinite gaps as a good one has on average."""
     attempted = measured.attempted
     ok = attempted["ok"].to_numpy(dtype="bool")
-    owners = measured.gaps["owner"].to_numpy()
-    good = ok[owners]
-    owners = owners[good]
+    gaps = measured.gaps if ok.all() else measured.gaps[ok[measured.gaps["owner"].to_numpy()]]
+    owners, times_s, gaps_s = (gaps[name].to_numpy() for name in ("owner", "time_s", "gap_s"))
     failed = np.flatnonzero(~ok)
     if not owners.size and failed.size < ok.size:
         return EMPTY
-    lost = max(round(owners.size / np.unique(owners).size), 1) if owners.size else 1
-    times_s = [
-        measured.gaps["time_s"].to_numpy()[good],
-        attempted["dispatched_s"].to_numpy()[failed].repeat(lost),
-    ]
-    values = [measured.gaps["gap_s"].to_numpy()[good], np.full(lost * failed.size, np.inf)]
-    owners = np.concatenate([owners, failed.repeat(lost)])
-    return Sample(np.concatenate(values), owners, trials_of(attempted), np.concatenate(times_s))
+    if failed.size:
+        lost = max(round(owners.size / np.unique(owners).size), 1) if owners.size else 1
+        times_s = np.append(times_s, attempted["dispatched_s"].to_numpy()[failed].repeat(lost))
+        gaps_s = np.append(gaps_s, np.full(lost * failed.size, np.inf))
+        owners = np.append(owners, failed.repeat(lost))
+    return Sample(gaps_s, owners, trials_of(attempted), times_s)
 
 
 def _clusters(sizes: NDArray[np.intp]) -> float:

@@ -15,7 +15,7 @@ from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
-from hxbench.records.schemas import KEYS, ONCE, TABLES
+from hxbench.records.schemas import JUDGED_READS, KEYS, ONCE, READS, TABLES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,10 @@ KILLED = {"state": "killed", "reason": "the recording was killed before it could
 
 @dataclass(frozen=True)
 class Records:
-    """Everything one run wrote down; the frames have the columns of `schemas`, with nullable types."""
+    """Everything one run wrote down; the frames have the columns of `schemas`, with nullable types.
+
+    Of the reads, which may be tens of millions, an opened run has `JUDGED_READS` alone, see `read_lean`.
+    """
 
     path: Path
     profile: Profile
@@ -153,7 +156,8 @@ def open_records(run_dir: Path) -> Records:
         raise EvidenceError(f"{run_dir}: not a run: it has no folder records/")
     resolved = resolve(run_dir / "profile.yaml")
     paths = {name: run_dir / "records" / f"{name}.parquet" for name in TABLES}
-    frames = {name: tables.read(paths[name], schema) for name, schema in TABLES.items()}
+    frames = {name: tables.read(paths[name], schema) for name, schema in TABLES.items() if name != "reads"}
+    frames["reads"] = tables.read_lean(paths["reads"], READS, JUDGED_READS)
     for name, frame in frames.items():
         _require_keys(paths[name], frame, KEYS[name])
     return Records(

@@ -63,4 +63,6 @@ KEYS = {
     "clock": ("monotonic_ns", "realtime_ns"),
     "phases": ("trial", "phase"),
 }
+# The largest table has others besides; who judges needs these.
+JUDGED_READS = ("request_id", "index", "received_ns", "deltas", "tokens", "segments")
 ONCE = ("schedule", "requests")  # each request has one row here

@@ -1,7 +1,8 @@
 """Reading and writing one table of the records as Parquet, whole or not at all."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,21 +77,8 @@ def read(path: Path, schema: pa.Schema) -> "pd.DataFrame":
     Raises:
         EvidenceError: the file is missing, damaged, of a newer schema, or lacks a column.
     """
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-    except FileNotFoundError:
-        raise EvidenceError(f"{path}: missing: the records are not whole") from None
-    except (OSError, pa.ArrowException) as error:
-        raise EvidenceError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from None
-    version = (table.schema.metadata or {}).get(b"hxbench.schema", b"1").decode(errors="replace")
-    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
-        raise EvidenceError(f"{path}: schema {version}: this hxbench reads schemas up to {SCHEMA_VERSION}")
-    for field in schema:
-        index = table.schema.get_field_index(field.name)
-        if index < 0 or table.schema.field(index).type != field.type:
-            raise EvidenceError(f"{path}: column {field.name}: expected {field.type}")
-    return _frame(table)
+    with _opened(path, schema) as file:
+        return _frame(file.read())
 
 
 def _frame(table: pa.Table) -> "pd.DataFrame":
@@ -104,6 +92,60 @@ def _frame(table: pa.Table) -> "pd.DataFrame":
     }
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
     return frame
+
+
+def read_lean(path: Path, schema: pa.Schema, names: Sequence[str]) -> "pd.DataFrame":
+    """Returns some columns of a large table in little memory; they are taken one after the other.
+
+    Text is categorical. Whole numbers have the narrowest type that holds them; where any is null, float32,
+    exact up to 2^24.
+    Raises:
+        EvidenceError: as `read`.
+    """
+    import pandas as pd
+
+    text = [name for name in names if schema.field(name).type == pa.string()]
+    with _opened(path, schema, read_dictionary=text) as file:
+        columns = {name: _lean(file.read([name]).column(0)) for name in names}
+    pa.default_memory_pool().release_unused()
+    return pd.DataFrame(columns, copy=False)
+
+
+def _lean(column: pa.ChunkedArray) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    if pa.types.is_dictionary(column.type):
+        chunks = column.unify_dictionaries()
+        ids = chunks.chunk(0).dictionary if chunks.num_chunks else pa.array([], pa.string())
+        codes = [chunk.indices.fill_null(-1).to_numpy() for chunk in chunks.chunks]
+        return pd.Categorical.from_codes(np.concatenate([np.empty(0, np.int32), *codes]), ids.to_pandas())
+    if column.null_count:
+        return column.cast(pa.float32(), safe=False).to_numpy()
+    return pd.to_numeric(column.to_numpy(), downcast="integer")
+
+
+@contextmanager
+def _opened(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetFile]:
+    """Gives a file that has the columns of the schema; Arrow's errors while it is read name it."""
+    try:
+        with pq.ParquetFile(path, **options) as file:
+            _require_columns(path, file.metadata.schema.to_arrow_schema(), schema)
+            yield file
+    except FileNotFoundError:
+        raise EvidenceError(f"{path}: missing: the records are not whole") from None
+    except (OSError, pa.ArrowException) as error:
+        raise EvidenceError(f"{path}: not readable as Parquet: {str(error).splitlines()[0]}") from None
+
+
+def _require_columns(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
+    version = (found.metadata or {}).get(b"hxbench.schema", b"1").decode(errors="replace")
+    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
+        raise EvidenceError(f"{path}: schema {version}: this hxbench reads schemas up to {SCHEMA_VERSION}")
+    for field in schema:
+        index = found.get_field_index(field.name)
+        if index < 0 or found.field(index).type != field.type:
+            raise EvidenceError(f"{path}: column {field.name}: expected {field.type}")
 
 
 def sync(path: Path) -> None:
