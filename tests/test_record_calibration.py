@@ -245,7 +245,7 @@ def test_a_certification_is_calibrated_and_says_so(tmp_path: Path, short: None) 
     assert not (run.path / "journal-probe").exists()
     page = (run.path / "certificate.html").read_text()
     assert "How far the instrument lies from the truth" in page
-    assert "Before the load, try 1" in page
+    assert "before the load, try 1" in page
 
 
 def test_the_reference_server_as_target_certifies_the_workbench_only(
