@@ -13,9 +13,9 @@ import pytest
 
 from hxbench.errors import InputError
 from hxbench.plan.profile import Embedded
-from hxbench.servers.embedded import EmbeddedServer
 from hxbench.servers.embedded import start as start_embedded
 from hxbench.servers.model import model_file
+from hxbench.servers.started import StartedServer
 
 CASES = pytest.StashKey[list[str]]()
 
@@ -78,7 +78,7 @@ def unavailable() -> Callable[[str], NoReturn]:
 @pytest.fixture(scope="session")
 def embedded(
     tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str], NoReturn]
-) -> Iterator[EmbeddedServer]:
+) -> Iterator[StartedServer]:
     """The real embedded server with the real model: one slot of 2048 tokens, one thread."""
     try:
         model = model_file("smollm2-135m", print)

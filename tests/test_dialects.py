@@ -22,8 +22,9 @@ from hxbench.record import preflight, survey
 from hxbench.record.preflight import Client, functional_checks, require_model
 from hxbench.record.sampler import parse_metrics
 from hxbench.record.supervisor import worker_plan
-from hxbench.servers.embedded import EmbeddedServer, start
+from hxbench.servers.embedded import start
 from hxbench.servers.model import model_file
+from hxbench.servers.started import StartedServer
 from tests import loads
 from tests.servers import CLOSE, END, STREAM_HEAD, Behaviour, Server, chunk, plain
 
@@ -146,7 +147,7 @@ def counted(url: str) -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def caching(embedded: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+def caching(embedded: StartedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartedServer]:
     """The embedded server with a prompt cache; Anthropic's dialect has no word to ask for one."""
     log = tmp_path_factory.mktemp("caching") / "server.log"
     model, options = (
@@ -177,14 +178,14 @@ def test_llama_cpp_counts_the_same_tokens(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_llama_cpp_is_told_for_what_it_is(protocol: str, embedded: EmbeddedServer) -> None:
+def test_llama_cpp_is_told_for_what_it_is(protocol: str, embedded: StartedServer) -> None:
     found = survey.survey(embedded.url, None, None, protocol)
     assert {"streaming": True, "usage_in_stream": True, "prompt_caching": False}.items() <= found.items()
 
 
 @pytest.mark.parametrize(("protocol", "stream"), WAYS)
 def test_llama_cpp_is_asked_all_that_level_1_wants_to_know(
-    protocol: str, stream: bool, embedded: EmbeddedServer
+    protocol: str, stream: bool, embedded: StartedServer
 ) -> None:
     made = profile(embedded.url, protocol, **{"target.model": "smollm2-135m", "workload.stream": stream})
     questions = (Prompt("sea", ({"role": "user", "content": "Once upon a time, there was a"},), "short"),)

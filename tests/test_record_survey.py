@@ -8,7 +8,7 @@ import pytest
 
 from hxbench.errors import TargetError
 from hxbench.record import survey
-from hxbench.servers.embedded import EmbeddedServer
+from hxbench.servers.started import StartedServer
 from tests import servers
 from tests.servers import DONE, END, STREAM_HEAD, Behaviour, Request, Server, delta, event, plain
 
@@ -22,7 +22,7 @@ def caching(_: Request) -> list[Any]:
     return [STREAM_HEAD + event(delta("a")) + event(delta(None, "stop")) + event(cached(8)) + DONE + END]
 
 
-def test_the_real_embedded_server_is_told_for_what_it_is(embedded: EmbeddedServer) -> None:
+def test_the_real_embedded_server_is_told_for_what_it_is(embedded: StartedServer) -> None:
     found = survey.survey(embedded.url, None, None)
     assert {
         "url": embedded.url, "models": ["smollm2-135m"], "model": "smollm2-135m", "streaming": True,

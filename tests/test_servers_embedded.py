@@ -14,27 +14,28 @@ from hxbench.errors import DirectoryError, InputError, TargetError
 from hxbench.plan.profile import Embedded
 from hxbench.record.sampler import parse_metrics
 from hxbench.servers import embedded as servers
-from hxbench.servers.embedded import EmbeddedServer, start
+from hxbench.servers.embedded import start
 from hxbench.servers.model import model_file
+from hxbench.servers.started import StartedServer
 from tests.loads import await_gone
 
 SMALL = Embedded(threads=1, slots=1, context=256)
 
 
 @pytest.fixture
-def model(embedded: EmbeddedServer) -> Path:
+def model(embedded: StartedServer) -> Path:
     """The model file that the fixture has fetched."""
     return model_file("smollm2-135m", print)
 
 
 @pytest.fixture
-def client(embedded: EmbeddedServer) -> Iterator[httpx.Client]:
+def client(embedded: StartedServer) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=embedded.url, timeout=60, trust_env=False) as made:
         yield made
 
 
 def test_it_serves_the_model_under_its_name_on_loopback(
-    embedded: EmbeddedServer, client: httpx.Client
+    embedded: StartedServer, client: httpx.Client
 ) -> None:
     assert embedded.url.startswith("http://127.0.0.1:")
     assert {"status": "ok"} == client.get("/health").json()
@@ -97,7 +98,7 @@ def refusal(model: Path, log: Path, port: int = 0) -> str:
     return str(caught.value)
 
 
-def test_a_taken_port_is_said(embedded: EmbeddedServer, model: Path, tmp_path: Path) -> None:
+def test_a_taken_port_is_said(embedded: StartedServer, model: Path, tmp_path: Path) -> None:
     port = int(embedded.url.rpartition(":")[2])
     text = refusal(model, tmp_path / "log", port)
     assert text.startswith("embedded server: did not start: Failed to init server")

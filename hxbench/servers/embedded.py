@@ -15,29 +15,12 @@ from hxbench import units
 from hxbench.errors import DirectoryError, InputError, TargetError
 from hxbench.plan.profile import Embedded
 from hxbench.record.children import Child
+from hxbench.servers.started import StartedServer
 
 READY_S = 60.0
 
 
-class EmbeddedServer:
-    """A started server: its address and process id, until `stop`."""
-
-    def __init__(self, url: str, child: Child) -> None:
-        self.url, self._child = url, child
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._child.status is None
-
-    def stop(self) -> None:
-        self._child.stop()
-
-
-def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0) -> EmbeddedServer:
+def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0) -> StartedServer:
     """Returns the running server once it answers.
 
     Raises:
@@ -64,7 +47,7 @@ def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int 
     if said is None or said["event"] != "ready":
         child.stop()
         raise TargetError(f"embedded server: did not start: {_why(child, said)}: {_last_words(log)}")
-    return EmbeddedServer(said["url"], child)
+    return StartedServer(said["url"], child)
 
 
 def _why(child: Child, said: Mapping[str, Any] | None) -> str:

@@ -25,6 +25,7 @@ from hxbench.record.loop import READ, WRITE, Loop
 from hxbench.records.departures import Log
 from hxbench.servers import answers
 from hxbench.servers.pacing import Pace, Pacer
+from hxbench.servers.started import StartedServer
 
 READY_S = 10.0
 READ_BYTES = 65_536
@@ -297,22 +298,12 @@ def _jitter(text: str) -> float:
         raise ValueError(f"expected a number such as 0.2, got {text}") from None
 
 
-class ReferenceServer:
-    """A started reference server: its address, process and log, until `stop`."""
+class ReferenceServer(StartedServer):
+    """A started reference server, and the file of its log."""
 
     def __init__(self, url: str, child: Child, log: Path | None) -> None:
-        self.url, self.log, self._child = url, log, child
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    @property
-    def alive(self) -> bool:
-        return self._child.status is None
-
-    def stop(self) -> None:
-        self._child.stop()
+        super().__init__(url, child)
+        self.log = log
 
 
 def start(pace: Pace, log: Path | None = None, port: int = 0, model: str = answers.MODEL) -> ReferenceServer:
