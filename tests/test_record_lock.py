@@ -54,7 +54,7 @@ def test_a_killed_run_holds_nothing() -> None:
         first.kill()
         first.wait()
         with lock.measuring(Path("second")):
-            pass
+            assert f"process {os.getpid()}, second\n" == lock.lock_path().read_text()
 
 
 def test_a_finished_run_holds_nothing_and_its_name_is_replaced(machine: Path) -> None:

@@ -152,11 +152,15 @@ def test_a_hang_up_is_told_as_news_in_both_directions() -> None:
 
 
 def test_a_system_without_adjustable_timers_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    refused: list[Path] = []
+
+    def refuse(path: Path, _: str) -> None:
+        refused.append(path)
         raise PermissionError
 
     monkeypatch.setattr(Path, "write_text", refuse)
     Loop()
+    assert [Path("/proc/self/timerslack_ns")] == refused
 
 
 def test_a_loop_with_nothing_to_do_sleeps() -> None:

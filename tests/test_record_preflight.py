@@ -116,6 +116,7 @@ def test_a_server_without_a_health_path_is_ready_where_no_word_is_asked_for() ->
         made = profile(server.url)
         with closing(Client(server.url, made)) as client:
             await_ready(client, made)
+    assert [404] == [each["status"] for each in client.exchanges]
 
 
 @pytest.mark.parametrize("status", [401, 403])

@@ -2,6 +2,8 @@
 
 import json
 import os
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -55,8 +57,10 @@ def test_a_system_without_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_normal_priority_asks_the_system_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_setscheduler", raising=False)
+    before = resource.getrlimit(resource.RLIMIT_RTTIME), signal.getsignal(signal.SIGXCPU)
     priority.require("normal")
     priority.take("normal", lambda: None)
+    assert before == (resource.getrlimit(resource.RLIMIT_RTTIME), signal.getsignal(signal.SIGXCPU))
 
 
 def test_a_refused_run_starts_nothing(
