@@ -1,0 +1,19 @@
+"""The figures of a run: frames in, figures out. Drawing computes no number that a verdict rests on.
+
+Large data is thinned for display only and the figure says so; the frames beside the figures hold all.
+"""
+
+from hxbench.render.figures.bars import slowest, slowest_rows, waterfall, waterfall_rows
+from hxbench.render.figures.distribution import distribution
+from hxbench.render.figures.resources import resources
+from hxbench.render.figures.throughput import throughput
+
+__all__ = [
+    "distribution",
+    "resources",
+    "slowest",
+    "slowest_rows",
+    "throughput",
+    "waterfall",
+    "waterfall_rows",
+]
