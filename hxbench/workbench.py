@@ -28,6 +28,7 @@ from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, tables
+from hxbench.render.frames import Frames
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -61,7 +62,7 @@ class Run:
 
     @cached_property
     def certificate(self) -> dict[str, Any]:
-        return certificates.build(self.records)
+        return self.frames.certificate
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -88,11 +89,11 @@ class Run:
 
     @cached_property
     def figures(self) -> run_view.Figures:
-        return run_view.Figures(self.records)
+        return run_view.Figures(self.records, self.frames)
 
     @cached_property
-    def frames(self) -> run_view.Frames:
-        return run_view.Frames(self.records)
+    def frames(self) -> Frames:
+        return Frames(self.records)
 
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""

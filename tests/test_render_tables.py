@@ -6,7 +6,7 @@ from records_by_hand import records
 from hxbench.judge.forecast import Forecast, Need, Outline
 from hxbench.judge.verify import Group, Verification
 from hxbench.render.cards import ForecastCard, VerificationCard, card
-from hxbench.render.run_view import Frames
+from hxbench.render.frames import Frames
 from hxbench.render.tables import difference_table, stage_table, translation_table
 
 OUTLINE = Outline(60, False, 6, 1, 960, None, None)

@@ -3,17 +3,15 @@
 Large data is thinned for display only and the figure says so; the frames beside the figures hold all.
 """
 
-from hxbench.render.figures.bars import slowest, slowest_rows, waterfall, waterfall_rows
+from hxbench.render.figures.bars import slowest, slowest_rows, typical, waterfall, waterfall_rows
 from hxbench.render.figures.distribution import distribution
+from hxbench.render.figures.gates import gates
+from hxbench.render.figures.percentiles import percentiles
 from hxbench.render.figures.resources import resources
 from hxbench.render.figures.throughput import throughput
+from hxbench.render.figures.tokens import tokens
 
 __all__ = [
-    "distribution",
-    "resources",
-    "slowest",
-    "slowest_rows",
-    "throughput",
-    "waterfall",
-    "waterfall_rows",
-]
+    "distribution", "gates", "percentiles", "resources", "slowest", "slowest_rows", "throughput", "tokens",
+    "typical", "waterfall", "waterfall_rows",
+]  # fmt: skip

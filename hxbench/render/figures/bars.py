@@ -24,8 +24,18 @@ def waterfall(frame: pd.DataFrame, *, count: int = 10, subtitle: str | None = No
     shown = waterfall_rows(frame, count)
     says = escape(subtitle or f"{units.count(len(frame))} answered requests", quote=False)
     figure = panels(title, says, [1], 170 + 22 * len(shown))
-    parts = [(name, wording.PARTS[name], colour) for name, colour in _PARTS]
-    return _stacked(figure, shown, list(shown["label"]), parts)
+    return _stacked(figure, shown, list(shown["label"]), _WORDED)
+
+
+def typical(frame: pd.DataFrame, *, of: int, seed: int) -> Figure:
+    """Returns where the time of requests drawn by lot went: `Frames.typical`, out of so many."""
+    title = "Where the time of ordinary requests went"
+    if frame.empty:
+        return nothing(title, "No request was answered.")
+    says = f"Sampled: {len(frame)} of {units.count(of)} answered requests, drawn by lot with seed {seed}"
+    figure = panels(title, says, [1], 170 + 22 * len(frame))
+    labels = [escape(str(name)) for name in frame["request_id"]]
+    return _stacked(figure, _seen(frame), labels, _WORDED)
 
 
 # as `diagnosis.waterfall` calls them -> colour
@@ -33,6 +43,7 @@ _PARTS = (
     ("dispatch_wait_ns", GREY), ("rest_ns", RED), ("connect_ns", ORANGE), ("send_ns", "#b5a000"),
     ("server_ns", BLUE), ("first_token_ns", PURPLE), ("decode_ns", GREEN),
 )  # fmt: skip
+_WORDED = [(name, wording.PARTS[name], colour) for name, colour in _PARTS]
 _SEEN = 0.002  # of the longest bar
 
 
@@ -43,8 +54,12 @@ def waterfall_rows(frame: pd.DataFrame, count: int) -> pd.DataFrame:
     rows = frame.iloc[[*chosen, *range(min(count, n))]].reset_index(drop=True)
     names = ["median", "p95", *(f"{place}." for place in range(1, len(rows) - 1))]
     labels = [f"{name}  {escape(str(each))}" for name, each in zip(names, rows["request_id"], strict=True)]
+    return _seen(rows).assign(label=labels)
+
+
+def _seen(rows: pd.DataFrame) -> pd.DataFrame:
     parts = rows[[name for name, _ in _PARTS]] / 1e9
-    return parts.where(parts >= _SEEN * parts.sum(axis=1).max(), 0.0).assign(label=labels)
+    return parts.where(parts >= _SEEN * parts.sum(axis=1).max(), 0.0)
 
 
 def slowest(frame: pd.DataFrame, *, count: int = 20) -> Figure:

@@ -15,12 +15,18 @@ _TITLE = "Seconds since the measured phase began"
 def line(
     figure: Figure, part: pd.DataFrame, column: str, row: int, name: str, colour: str | None, hover: str
 ) -> None:
-    """Draws a column over `time_s` in a panel; the legend names it once, in the first."""
+    """Draws a column over `time_s` in a panel; the legend has each name once."""
     figure.add_scatter(
         x=thin(part["time_s"]), y=thin(part[column]), row=row, col=1, mode="lines",
-        line={"width": 1.6, "color": colour}, name=name, legendgroup=name, showlegend=row == 1,
+        line={"width": 1.6, "color": colour}, name=name, legendgroup=name,
+        showlegend=not has_named(figure, name),
         hovertemplate=f"{hover}<extra>{name}</extra>",
     )  # fmt: skip
+
+
+def has_named(figure: Figure, name: str) -> bool:
+    """Tells whether the legend has a name already."""
+    return any(drawn.legendgroup == name for drawn in figure.data)
 
 
 def binned(frame: pd.DataFrame, *keys: str) -> tuple[pd.DataFrame, float | None]:
