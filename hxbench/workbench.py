@@ -73,6 +73,21 @@ class Run:
         return tables.ledger_table(self.certificate)
 
     @property
+    def calibration(self) -> pd.DataFrame | None:
+        """The instrument's own errors; None of a run that was not calibrated."""
+        return tables.calibration_table(self.certificate)
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The catalogue's cases, their requirements and what became of each."""
+        return tables.matrix_table(self.certificate)
+
+    def claim(self, name: str | None = None) -> pd.DataFrame | None:
+        """Returns all that a check, such as `ttft.p50`, rests on; without a name that nearest its limit."""
+        closest = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
+        return tables.claim_table(self.certificate, name or closest[0]) if name or closest else None
+
+    @property
     def stages(self) -> pd.DataFrame | None:
         """The table by stage; None of a load without stages."""
         return tables.stage_table(self.frames.stages())

@@ -11,6 +11,7 @@ from hxbench.judge import diagnosis
 from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.metrics import windows
 from hxbench.plan.objectives import Objective
+from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
@@ -103,11 +104,20 @@ class Figures:
         return figures.slowest(self._frames.requests(), count=count)
 
     def _percentiles(self, frame: pd.DataFrame, metric: str, title: str, of: str) -> Figure:
-        limits = [each for each in self._limits(metric) if each.allowed_share is not None]
-        return figures.percentiles(frame, title=title, of=of, spans=spans(self._records), limits=limits)
+        allowed = quantile_limits(self._records.profile, metric)
+        return figures.percentiles(frame, title=title, of=of, spans=spans(self._records), limits=allowed)
 
     def _limits(self, metric: str) -> list[Limit]:
-        return [_limit(each) for each in self._records.profile.objectives if each.metric == metric]
+        return _limits_of(self._records.profile, metric)
+
+
+def _limits_of(profile: Profile, metric: str) -> list[Limit]:
+    return [_limit(each) for each in profile.objectives if each.metric == metric]
+
+
+def quantile_limits(profile: Profile, metric: str) -> list[Limit]:
+    """Returns what a profile allows of a metric's quantiles, to be drawn over lines of them."""
+    return [each for each in _limits_of(profile, metric) if each.allowed_share is not None]
 
 
 def _limit(objective: Objective) -> Limit:

@@ -1,8 +1,9 @@
-"""How percentiles of a latency went over the run."""
+"""Percentiles of a latency as lines: over the run, and over the loads of a sweep."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from hxbench import units
@@ -18,11 +19,12 @@ from hxbench.render.figure import (
     nothing,
     panels,
     thin,
-)
+)  # fmt: skip
 from hxbench.render.figures.time_axis import has_named, timed
 
 # the marks differ too: lines may cross, and colours may not be seen
-_LEVELS = (("p50", BLUE, "circle"), ("p95", ORANGE, "square"), ("p99", PURPLE, "diamond"))
+_LEVELS = {"p50": (BLUE, "circle"), "p95": (ORANGE, "square"), "p99": (PURPLE, "diamond")}
+_FAILED = "a percentile is a failure"
 
 
 def percentiles(
@@ -33,16 +35,12 @@ def percentiles(
     A window of too few values has no mark; one whose percentile is a failure has a cross at the top.
     """
     heading = f"{title} over time"
-    names = [f"{level}_s" for level, _, _ in _LEVELS]
-    values = frame[names].to_numpy(dtype="float64")
-    if not np.isfinite(values).any():
+    largest = largest_percentile(frame)
+    if largest is None:
         return nothing(heading, f"Too few {of}, or all of them failed.")
     figure = panels(heading, _windows(frame, of), [1], 380)
-    largest = float(values[np.isfinite(values)].max())
     for _, part in frame.groupby("trial"):
-        for level, colour, symbol in _LEVELS:
-            _draw(figure, part, level, colour, symbol)
-    _failures(figure, frame, names, 1.2 * largest)
+        draw_percentiles(figure, part, (part["begin_s"] + part["end_s"]) / 2, top=1.2 * largest)
     draw_levels(figure, 1, limits, largest, "s")
     figure.update_yaxes(tickformat="~s", ticksuffix="s")
     return timed(figure, spans, [title], trials=2)
@@ -55,21 +53,47 @@ def _windows(frame: pd.DataFrame, of: str) -> str:
     return f"{windows} of {each} {of}; p95 is drawn from 20 on, p99 from 100"
 
 
-def _draw(figure: Figure, part: pd.DataFrame, level: str, colour: str, symbol: str) -> None:
-    y = part[f"{level}_s"].replace(np.inf, np.nan)
-    if y.notna().any():
-        figure.add_scatter(
-            x=thin((part["begin_s"] + part["end_s"]) / 2), y=thin(y), mode="lines+markers", name=level,
-            line={"width": 1.6, "color": colour}, marker={"size": 7, "symbol": symbol}, legendgroup=level,
-            showlegend=not has_named(figure, level), hovertemplate=f"{level} %{{y:.4~s}}s<extra></extra>",
-        )  # fmt: skip
+def largest_percentile(frame: pd.DataFrame, prefix: str = "") -> float | None:
+    """Returns the largest p50, p95 or p99 of a frame that is no failure; None without any."""
+    values = _values(frame, prefix)
+    return float(values[np.isfinite(values)].max()) if np.isfinite(values).any() else None
 
 
-def _failures(figure: Figure, frame: pd.DataFrame, names: Sequence[str], at: float) -> None:
-    failed = frame[np.isinf(frame[list(names)].to_numpy(dtype="float64")).any(axis=1)]
+def draw_percentiles(
+    figure: Figure, frame: pd.DataFrame, x: pd.Series, *, top: float, row: int = 1, prefix: str = ""
+) -> None:
+    """Draws p50, p95 and p99 over `x`, with their intervals where known; failures are crosses at `top`.
+
+    The columns are `p50_s` behind a prefix such as `ttft_`; of an interval `p50_low_s` and `p50_high_s`.
+    """
+    for level, (colour, symbol) in _LEVELS.items():
+        y = frame[f"{prefix}{level}_s"].replace(np.inf, np.nan)
+        if y.notna().any():
+            figure.add_scatter(
+                x=thin(x), y=thin(y), row=row, col=1, mode="lines+markers", name=level, legendgroup=level,
+                line={"width": 1.6, "color": colour}, marker={"size": 7, "symbol": symbol},
+                showlegend=not has_named(figure, level), hovertemplate=f"{level} %{{y:.4~s}}s<extra></extra>",
+                error_y=_interval(frame, f"{prefix}{level}", y, top),
+            )  # fmt: skip
+    failed = x.to_numpy(dtype="float64")[np.isinf(_values(frame, prefix)).any(axis=1)]
     if len(failed):
         figure.add_scatter(
-            x=thin((failed["begin_s"] + failed["end_s"]) / 2), y=thin([at] * len(failed)), mode="markers",
-            marker={"color": RED, "symbol": "x", "size": 9}, name="a percentile is a failure",
-            hovertemplate="a percentile is a failure<extra></extra>",
+            x=thin(failed), y=thin([top] * len(failed)), row=row, col=1, mode="markers", name=_FAILED,
+            marker={"color": RED, "symbol": "x", "size": 9}, legendgroup=_FAILED,
+            showlegend=not has_named(figure, _FAILED), hovertemplate=f"{_FAILED}<extra></extra>",
         )  # fmt: skip
+
+
+def _values(frame: pd.DataFrame, prefix: str) -> npt.NDArray[np.float64]:
+    return frame[[f"{prefix}{level}_s" for level in _LEVELS]].to_numpy(dtype="float64")
+
+
+def _interval(frame: pd.DataFrame, name: str, y: pd.Series, top: float) -> dict[str, object] | None:
+    """Returns plotly's bars of an interval; an open end lies at the panel's edge, two are not drawn."""
+    if f"{name}_low_s" not in frame:
+        return None
+    low, high = frame[f"{name}_low_s"], frame[f"{name}_high_s"]
+    unknown = low.isna() & high.isna()
+    low, high = low.fillna(0.0).mask(unknown, y), high.fillna(max(top, y.max())).mask(unknown, y)
+    ends = {"array": thin(high - y), "arrayminus": thin(y - low), "symmetric": False}
+    return ends | {"thickness": 1, "width": 4}
