@@ -83,8 +83,10 @@ class Sweep:
 
     def _says(self) -> str:
         unit = "users" if self.axis == "users" else "requests/s"
-        says = f"{len(self.runs)} of {len(self.loads)} loads measured, in {unit}: {_listed(self.runs)}"
-        return says + (f"; missing: {_listed(self.missing)}" if self.missing else "")
+        parts = [f"{len(self.runs)} of {len(self.loads)} loads"]
+        for name, found in (("measured", tuple(self.runs)), ("missing", self.missing)):
+            parts += [f"{name}: {', '.join(map(units.number, found))} {unit}"] if found else []
+        return "; ".join(parts)
 
     def __repr__(self) -> str:
         table = aligned(sweep_rows(self.frame, self.axis)) if self.runs else []
@@ -93,10 +95,6 @@ class Sweep:
     def _repr_html_(self) -> str:
         table = sweep_table(self.frame, self.axis)._repr_html_() if self.runs else ""
         return f"<p>{self._says()}</p>{table}"
-
-
-def _listed(loads: Sequence[float] | Mapping[float, Any]) -> str:
-    return ", ".join(map(units.number, loads))
 
 
 def folder_name(axis: str, load: float) -> str:
@@ -153,7 +151,8 @@ def loads(users: Asked, rates: Asked) -> tuple[str, list[float]] | None:
     ((name, parts),) = given.items()
     values = [_number(part, name) for part in parts]
     if values != sorted(set(values)):
-        raise InputError(f"sweep: {name}: expected rising numbers such as 1, 2, 4, got {_listed(values)}")
+        got = ", ".join(map(units.number, values))
+        raise InputError(f"sweep: {name}: expected rising numbers such as 1, 2, 4, got {got}")
     if len(values) > _MOST:
         raise InputError(f"sweep: {name}: expected at most {_MOST} loads, got {len(values)}")
     return ("users" if name == "users" else "rate"), values

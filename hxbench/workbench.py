@@ -143,7 +143,8 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        raise DirectoryError(f"{path}: not a run: it has no folder records/")
+        hint = "; hx.open_sweep opens it" if (run_dir / "sweep.json").exists() else ""
+        raise DirectoryError(f"{path}: not a run: it has no folder records/{hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)

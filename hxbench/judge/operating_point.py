@@ -60,9 +60,6 @@ def _percentile(name: str, values: Sample, level: str) -> dict[str, float]:
         values.in_order, quantile, alpha_low=ALPHA_PASS, alpha_high=ALPHA_PASS,
         n_eff=values.worth(quantile).n_eff,
     )  # fmt: skip
-    low, high = (math.nan if end is None else end for end in ends)
-    return {
-        f"{name}_s": nearest_rank(values.in_order, quantile) or math.nan,
-        f"{name}_low_s": low,
-        f"{name}_high_s": high,
-    }
+    found = (nearest_rank(values.in_order, quantile), *ends)
+    numbers = (math.nan if value is None else value for value in found)
+    return dict(zip((f"{name}_s", f"{name}_low_s", f"{name}_high_s"), numbers, strict=True))
