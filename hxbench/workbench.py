@@ -83,9 +83,9 @@ class Run:
         return tables.matrix_table(self.certificate)
 
     def claim(self, name: str | None = None) -> pd.DataFrame | None:
-        """Returns all that a check, such as `ttft.p50`, rests on; without a name that nearest its limit."""
-        closest = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
-        return tables.claim_table(self.certificate, name or closest[0]) if name or closest else None
+        """Returns all that a check, such as `ttft.p50`, rests on; by default the worst against its limit."""
+        worst = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
+        return tables.claim_table(self.certificate, name or worst[0]) if name or worst else None
 
     @property
     def stages(self) -> pd.DataFrame | None:
