@@ -29,7 +29,10 @@ ARGUMENTS = [
     "--disable-dev-shm-usage",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
-FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")
+FIGURES = (
+    "ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest",
+    "ttft_over_time", "itl_over_time", "tokens", "gates", "typical",
+)  # fmt: skip
 SCREENS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1200, "height": 900}},
     "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
