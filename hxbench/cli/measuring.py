@@ -99,9 +99,10 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 @recording_flags
 @json_flag("the table")
 def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
-    """Record PROFILE at each load: --users 1,2,4,8 or --rates 0.5,1,2.
+    """Record PROFILE at rising loads, a run each.
 
-    A folder with a run each, and benchmark.html; no verdict. With --out what is there is not measured again.
+    --users 1,2,4,8 or --rates 0.5,1,2; benchmark.html and no verdict. With --out what is there is not
+    measured again.
     """
     from hxbench import sweeping
 
