@@ -14,7 +14,9 @@ from hxbench.records.columns import column
 from hxbench.records.schemas import SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 BATCH_ROWS = 20_000
 
@@ -122,7 +124,17 @@ def _lean(column: pa.ChunkedArray) -> Any:
         return pd.Categorical.from_codes(np.concatenate([np.empty(0, np.int32), *codes]), ids.to_pandas())
     if column.null_count:
         return column.cast(pa.float32(), safe=False).to_numpy()
-    return pd.to_numeric(column.to_numpy(), downcast="integer")
+    return _narrowed(column.to_numpy())
+
+
+def _narrowed(numbers: "NDArray[np.int64]") -> "NDArray[Any]":
+    """Returns whole numbers in the narrowest type with a sign that holds them all."""
+    import numpy as np
+
+    low, high = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, 0)
+    types = (np.int8, np.int16, np.int32)
+    holding = (each for each in types if np.iinfo(each).min <= low and high <= np.iinfo(each).max)
+    return numbers.astype(next(holding, np.int64))
 
 
 @contextmanager
