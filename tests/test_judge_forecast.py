@@ -92,6 +92,42 @@ def test_an_open_loop_of_so_many_requests_ends_with_the_last_one_due() -> None:
     assert (100, 49.5) == (found.measured, found.seconds)
 
 
+def test_two_looks_say_where_a_run_may_end_and_what_each_may_err_with() -> None:
+    error_rate = {"load__trials": 6, "limits__requests": 1000, "objectives": {"error_rate": "5 %"}}
+    found = planned(**error_rate, load__rate="2 req/s", load__arrivals="constant")
+    assert [(3, 300, 148.5), (6, 600, 297.0)] == [
+        (look.trials, look.measured, look.seconds) for look in found.outline.looks
+    ]
+    assert (0.0125, 0.025) == (found.alpha_pass, found.alpha_fail)
+    assert Need("error_rate.share", 86, 252, 720) == found.needs[0]  # alpha 0.0125, 90 % power
+    lines = as_text(found).splitlines()
+    assert (
+        "ends at the first look that decides every limit: after 3 trials (300 requests in 148 s), "
+        "or after 6 trials (600 requests in 297 s)"
+    ) in lines
+    assert "each of the 2 looks errs with 1.25 % for a PASS, 2.5 % for all FAILs" in lines
+
+
+def test_looks_of_a_closed_loop_by_time_have_at_most_so_many_requests() -> None:
+    load = {"load__trials": 5, "load__requests": None, "load__measure": "50 s", "limits__requests": 1000}
+    said = as_text(planned(**load, objectives={"error_rate": "5 %"}))
+    assert "after 3 trials (at most 600 requests in 150 s), or after 5 trials (at most 1 000 req" in said
+
+
+@pytest.mark.parametrize("load", [{"load__trials": 6, "load__looks": 1}, {"load__trials": 3}])
+def test_one_look_needs_no_word(load: dict[str, Any]) -> None:
+    found = planned(**load, limits__requests=1000, objectives={"error_rate": "5 %"})
+    assert (1, 0.025, 0.05) == (len(found.outline.looks), found.alpha_pass, found.alpha_fail)
+    assert "look" not in as_text(found)
+
+
+def test_a_limit_that_one_look_could_decide_may_be_beyond_two() -> None:
+    few = {"load__trials": 5, "load__requests": 16, "objectives": {"error_rate": "5 %"}}
+    assert () == planned(**few, load__looks=1).unanswerable
+    [said] = planned(**few).unanswerable
+    assert said.endswith("80 requests cannot pass it even without a miss: it needs at least 86")
+
+
 def test_cost_needs_prices() -> None:
     assert planned().outline.output_cost is None
     assert "cost is not known: the profile has no cost.output_per_million" in as_text(planned())
