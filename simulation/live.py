@@ -30,10 +30,9 @@ Values = NDArray[np.float64]
 
 
 def pool(folder: Path) -> Records:
-    """Returns the records of the pool in a folder; measures it unless it lies there."""
-    return workbench.run(
-        "smollm2-135m", folder, load__trials=TRIALS, load__requests=REQUESTS, load__warmup=WARMUP, checks=[]
-    ).records
+    """Returns the records of the pool in a folder; measures it, all its trials, unless it lies there."""
+    load = {"load__trials": TRIALS, "load__looks": 1, "load__requests": REQUESTS, "load__warmup": WARMUP}
+    return workbench.run("smollm2-135m", folder, checks=[], **load).records
 
 
 def statistics(measured: Measured) -> dict[tuple[str, str], Values]:
