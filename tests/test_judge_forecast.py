@@ -43,6 +43,14 @@ def test_a_share_needs_what_a_quantile_of_the_same_share_needs() -> None:
         assert Need(gate, 72, 230, 613) == need(found, gate)
 
 
+@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (72, 462, 1231))])
+def test_several_trials_need_more_by_students_factor(trials: int, counts: tuple[int, ...]) -> None:
+    # (1.960 / 2.776)^2 = 0.498 of five trials, at one look
+    load = {"load__trials": trials, "load__looks": 1, "limits__requests": 1000}
+    found = need(planned(**load, objectives={"ttft": {"p95": "1 s"}}), "ttft.p95")
+    assert counts == (found.fewest, found.missing_quarter, found.missing_half)
+
+
 def test_inflation_multiplies_what_shares_need_and_nothing_else() -> None:
     found = planned(2.5, objectives={"ttft": {"p95": "1 s", "mean": "1 s"}})
     assert Need("ttft.p95", 180, 575, 1533) == need(found, "ttft.p95")
@@ -99,8 +107,10 @@ def test_two_looks_say_where_a_run_may_end_and_what_each_may_err_with() -> None:
         (look.trials, look.measured, look.seconds) for look in found.outline.looks
     ]
     assert (0.0125, 0.025) == (found.alpha_pass, found.alpha_fail)
-    assert Need("error_rate.share", 86, 252, 720) == found.needs[0]  # alpha 0.0125, 90 % power
+    # 252 and 720 at alpha 0.0125 and 90 % power, over (2.241 / 3.163)^2 of six trials
+    assert Need("error_rate.share", 86, 502, 1435) == found.needs[0]
     lines = as_text(found).splitlines()
+    assert lines[2].endswith("at 90 % power, times an inflation of 1 and Student's factor of 6 trials")
     assert (
         "ends at the first look that decides every limit: after 3 trials (300 requests in 148 s), "
         "or after 6 trials (600 requests in 297 s)"

@@ -11,6 +11,7 @@ from hxbench.plan.load import Load
 from hxbench.plan.objectives import Objective
 from hxbench.plan.outline import Outline, Plans, outline
 from hxbench.plan.profile import Profile
+from hxbench.stats.dependence import students_factor
 from hxbench.stats.sample_size import required_n
 
 POWER = 0.9
@@ -20,7 +21,8 @@ POWER = 0.9
 class Need:
     """Requests that one gate needs to pass: `fewest` without a miss, and with so many of those allowed.
 
-    None where no number of requests does, or where their spread decides and not their number.
+    The latter allow for what Student's factor takes of several trials; for `fewest` they must agree. None
+    where no number of requests does, or where their spread decides and not their number.
     """
 
     gate: str
@@ -63,10 +65,9 @@ def _need(objective: Objective, load: Load, inflation: float) -> Need:
     allowed, alpha = _allowed(objective), ALPHA_PASS / load.looks
     if allowed is None:
         return Need(gate, fewest, None, None)
-    counts = (
-        fewest,
-        *(required_n(allowed, allowed / part, alpha=alpha, power=POWER).n for part in (4, 2)),
-    )
+    left = students_factor(load.trials, alpha)
+    needed = (required_n(allowed, allowed / part, alpha=alpha, power=POWER).n / left for part in (4, 2))
+    counts = (fewest, *needed)
     return Need(gate, *(None if each is None else math.ceil(each * inflation) for each in counts))
 
 

@@ -28,9 +28,11 @@ def rows(found: Forecast) -> list[list[str]]:
 def remarks(found: Forecast) -> list[str]:
     """Returns what belongs below the table, a sentence a line; the first says what the table means."""
     hopeless = [f"cannot be decided: {each}" for each in found.unanswerable]
+    trials = found.outline.trials
+    several = f" and Student's factor of {trials} trials" if trials > 1 else ""
     return [
         f"the share missing is of what the limit allows; at {units.share(POWER)} power, "
-        f"times an inflation of {units.number(found.inflation)}",
+        f"times an inflation of {units.number(found.inflation)}{several}",
         sentence(found.outline),
         *_looks(found),
         "prompt tokens are not known before a server counts them",
