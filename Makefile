@@ -40,7 +40,7 @@ wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 kills: $(STAMP) ## kill each process of a run at 25 random moments
 	@$(RUN) pytest --kills 25 tests/test_kills.py
 
-statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, a quarter of an hour)
+statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, about half an hour)
 	@$(RUN) simulation.error_rates $(RUNS)
 
 statistics-live: $(STAMP) ## the relative gate on 40 trials of one server, split at random (POOL=folder, half an hour)

@@ -9,7 +9,7 @@ from hxbench.render.cards import ForecastCard, VerificationCard, card
 from hxbench.render.run_view import Frames
 from hxbench.render.tables import difference_table, stage_table, translation_table
 
-OUTLINE = Outline(60, False, 6, 1, 960, None, None)
+OUTLINE = Outline(60, False, 6, 1, 960, None, None, ())
 
 
 def test_other_tools_figures_stand_in_a_column_each_and_equal_ones_are_not_repeated() -> None:
