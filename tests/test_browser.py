@@ -160,9 +160,18 @@ def test_without_scripts_the_verdict_the_tables_and_the_data_of_the_figures_can_
     text = seen.page.inner_text("body")
     assert "FAILED" in text
     assert "Time to first token, p95" in text
-    assert len(FIGURES) == text.count("The figure is drawn by a script in this page; its data stands below.")
-    seen.page.click("figure summary >> nth=0")
+    assert len(FIGURES) == text.count("This figure needs scripts to be drawn; its data stands below.")
     assert "Requests slower" in seen.page.inner_text("figure >> nth=0")
+    assert seen.value("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_with_scripts_the_drawing_stands_for_the_table_until_it_is_asked_for(
+    visit: Any, validation: str
+) -> None:
+    seen = visit(validation)
+    assert "Requests slower (" not in seen.page.inner_text("figure >> nth=0")
+    seen.page.click("figure summary >> nth=0")
+    assert "Requests slower (" in seen.page.inner_text("figure >> nth=0")
 
 
 def test_contrast_is_enough_for_text_in_light_and_dark(visit: Any, validation: str) -> None:
