@@ -1,7 +1,8 @@
 """The pages in a real browser without a network: drawn, readable, and nothing in them runs or asks."""
 
-import re
+import unicodedata
 from collections.abc import Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import nbformat
 import notebooks_by_hand as by_hand
 import pytest
 from browsing import ARGUMENTS, DESK, SCREENS, Seen, opened
-from certificates_by_hand import catalogue, certificate, verdict
-from hostile import PAYLOADS
+from certificates_by_hand import certificate
+from hostile import PAYLOADS, poisoned
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from records_by_hand import calibration, facts, records
 
@@ -216,47 +217,91 @@ def test_hostile_text_in_a_notebook_is_shown_and_does_nothing(visit: Any) -> Non
     outputs = []
     for payload in PAYLOADS:
         outputs += [by_hand.shown({"text/html": f"<table><tr><td>{payload}</td></tr></table>"})]
-        outputs += [by_hand.shown({"text/markdown": payload}), by_hand.shown({"text/plain": payload})]
+        outputs += [by_hand.shown({kind: payload}) for kind in KINDS_OF_OUTPUT]
+        outputs += [new_output("stream", name=name, text=payload) for name in ("stdout", "stderr")]
         outputs += [new_output("error", ename="Error", evalue=payload, traceback=[payload])]
-    result = by_hand.RESULT | {"status_reason": PAYLOADS[0], "run": PAYLOADS[1]}
+    result = poisoned({**by_hand.RESULT, "model": "", "profile": "", "created": ""}, cycle(PAYLOADS))
     seen = visit(notebook_page(by_hand.after_run(*outputs, prose="\n\n".join(PAYLOADS), result=result)))
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined && document.scripts.length === 0")
+    nothing_happened(seen)
+    assert seen.value("document.scripts.length === 0")
     shown = seen.value("[...document.querySelectorAll('.error > pre')].map((e) => e.textContent)")
     for payload, text in zip(PAYLOADS, shown, strict=True):
-        assert "\x1b" in payload or seen_of(f"Error: {payload}") == seen_of(text)
+        assert "\x1b" in payload or "\r" in payload or seen_of(f"Error: {payload}") == seen_of(text)
+
+
+KINDS_OF_OUTPUT = (
+    "text/html", "text/markdown", "text/plain", "text/latex", "image/svg+xml", "image/png",
+    "application/javascript", "application/vnd.jupyter.widget-view+json",
+)  # fmt: skip
+
+
+def nothing_happened(seen: Seen) -> None:
+    """Holds a page to it that it ran nothing, went nowhere, and is still the page it was, also when used."""
+    for target in seen.page.query_selector_all("main a, main p, main summary")[:40]:
+        target.dispatch_event("mouseover")
+    assert [] == seen.complaints
+    assert [seen.page.url] == seen.requests
+    assert seen.value("window.owned === undefined && document.querySelectorAll('h1').length === 1")
+    assert [] == seen.value(HANDLERS)
+    assert seen.on("phone").value("document.documentElement.scrollWidth <= innerWidth")
+
+
+# what could run or load something, or take the place of something of the page; plotly's own parts apart
+HANDLERS = r"""
+[...document.querySelectorAll('header *, main *')].filter((element) => !element.closest('.plot'))
+  .flatMap((element) => [...element.attributes].filter(({ name, value }) =>
+    /^(on.*|srcdoc|action|formaction|style|xlink:href|name)$/.test(name)
+    || /^(src|href)$/.test(name) && !/^(#|data:image.png|https?:|mailto:|[\w./-]+$)/.test(value)))
+  .map(({ name, value }) => name + '=' + value)
+"""
 
 
 def seen_of(text: str) -> str:
     """Returns the characters of a text that a reader sees."""
-    return re.sub(r"[\x00-\x20\x7f\u2028\u2029\u202a-\u202e\ufffd]", "", text)
+    return "".join(
+        letter for letter in text if unicodedata.category(letter) not in UNSEEN and letter != "\ufffd"
+    )
+
+
+UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def test_hostile_text_in_a_figure_is_drawn_as_text_and_does_nothing(visit: Any) -> None:
     names = [
-        {"x": [1, 2], "y": [n, n], "name": payload, "text": payload} for n, payload in enumerate(PAYLOADS)
+        {"x": [1, 2], "y": [n, n], "name": payload, "text": payload, "hovertemplate": payload}
+        for n, payload in enumerate(PAYLOADS)
     ]
-    layout = {"title": {"text": PAYLOADS[0]}, "annotations": [{"x": 1, "y": 1, "text": p} for p in PAYLOADS]}
-    html = notebook_page(by_hand.after_run(by_hand.shown({PLOTLY_MIME: {"data": names, "layout": layout}})))
-    seen = visit(html)
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined")
+    bars = {"type": "bar", "x": list(PAYLOADS), "y": [1] * len(PAYLOADS), "name": PAYLOADS[0]}
+    title = {"text": PAYLOADS[0], "subtitle": {"text": PAYLOADS[3]}}
+    layout = {
+        "title": title,
+        "xaxis": {"title": {"text": PAYLOADS[1]}, "ticksuffix": PAYLOADS[5]},
+        "yaxis": {"title": {"text": PAYLOADS[10]}, "ticktext": list(PAYLOADS), "tickvals": list(range(99))},
+        "annotations": [{"x": 1, "y": 1, "text": p, "hovertext": p} for p in PAYLOADS],
+    }
+    figures = [by_hand.shown({PLOTLY_MIME: {"data": d, "layout": layout}}) for d in (names, [bars])]
+    seen = visit(notebook_page(by_hand.after_run(*figures)))
+    nothing_happened(seen)
     assert [] == seen.value(
         "[...document.querySelectorAll('.plot a')].map((a) => a.href.baseVal).filter(Boolean)"
     )
+    assert not seen.value("document.querySelector('.plot foreignObject, .plot image, .plot script')")
 
 
-def test_hostile_text_in_a_certificate_is_shown_and_does_nothing(visit: Any) -> None:
-    hostile = certificate(
-        notes=list(PAYLOADS),
-        verdicts=[verdict(p, p, reason=p, method=p, metric=None, records=[p]) for p in PAYLOADS],
-        catalogue=[catalogue()[0] | {"id": p, "name": p, "reason": p, "evidence": [p]} for p in PAYLOADS],
-        declarations={p: {"declared": p, "seen": None} for p in PAYLOADS},
+def test_hostile_text_in_every_field_of_a_certificate_is_shown_and_does_nothing(visit: Any) -> None:
+    payloads = cycle(PAYLOADS)
+    hostile, known = (
+        poisoned(document, payloads, spared={"comparator", "unit", "direction", "state"})
+        for document in (certificate(calibration=calibration()), facts("smollm2-135m"))
     )
-    seen = visit(certificate_page(hostile, dict.fromkeys(PAYLOADS, PAYLOADS[0]), [(PAYLOADS[1], "x.html")]))
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined && document.scripts.length === 0")
-    assert 2 * len(PAYLOADS) <= seen.page.inner_text("main").count("owned") + len(PAYLOADS)
+    hostile["notes"] += PAYLOADS
+    hostile["declarations"] = {p: {"declared": p, "seen": None} for p in PAYLOADS}
+    hostile["measurement"] |= dict.fromkeys(PAYLOADS, PAYLOADS[0])
+    seen = visit(certificate_page(hostile, known | dict.fromkeys(PAYLOADS, 1), [(PAYLOADS[1], "x.html")]))
+    nothing_happened(seen)
+    assert seen.value("document.scripts.length === 0")
+    text = seen_of(seen.page.inner_text("body"))
+    assert [] == [payload for payload in PAYLOADS if seen_of(payload) not in text]
 
 
 def test_a_run_of_two_million_tokens_stays_small_and_scrolls_without_being_laid_out_again(

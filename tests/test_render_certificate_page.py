@@ -2,12 +2,12 @@
 
 import re
 from html import unescape
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
 from certificates_by_hand import catalogue, certificate, verdict, verdicts
-from hostile import PAYLOADS
+from hostile import PAYLOADS, poisoned
 from records_by_hand import facts
 
 from hxbench.render import wording
@@ -252,16 +252,12 @@ def test_headings_descend_without_a_gap() -> None:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS)
-def test_foreign_text_stays_text_wherever_the_page_shows_it(payload: str) -> None:
-    quoting = certificate(
-        run=payload,
-        status_reason=payload,
-        notes=[payload],
-        declarations={payload: {"declared": payload, "seen": None}},
-        verdicts=[verdict(payload, payload, reason=payload, method=payload, metric=None)],
-        catalogue=[catalogue()[0] | {"evidence": [payload], "name": payload, "reason": payload}],
+def test_foreign_text_stays_text_in_whatever_field_it_comes(payload: str) -> None:
+    ours = ("comparator", "unit", "direction", "state")
+    quoting = poisoned(
+        certificate(declarations={payload: {"declared": payload, "seen": None}}), repeat(payload), ours
     )
-    html = page(quoting, {"host": {"cpu_model": payload}, payload: payload}, [(payload, "x.html")])
+    html = page(quoting, poisoned(FACTS, repeat(payload)) | {payload: payload}, [(payload, "x.html")])
     assert not re.search(r"<(?:script|img|iframe|math|link|base|form|object|embed|video|svg onload)", html)
     assert not re.search(r"<[^>]* on[a-z]+=", html)
     assert "script-src 'none'" in unescape(html)

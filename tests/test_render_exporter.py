@@ -158,6 +158,23 @@ def test_foreign_text_stays_text_wherever_it_comes_out(payload: str) -> None:
     assert not set(re.findall(r"[\u202a-\u202e\u2066-\u2069\x00\x1b]", html))
 
 
+@pytest.mark.parametrize(
+    "letter", ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\x07", "\x9b", "\ud800", "\U000e0041"]
+)
+def test_what_cannot_be_seen_is_replaced_also_in_a_figure(letter: str) -> None:
+    figure = by_hand.figure(name=f"PA{letter}SS")
+    html = page(by_hand.after_run(figure, by_hand.shown({"text/plain": f"PA{letter}SS"})))
+    assert letter not in html
+    assert b"PA\xef\xbf\xbdSS" in html.encode()  # a file can hold it
+
+
+def test_letters_of_all_scripts_stay_as_they_are_also_in_a_figure() -> None:
+    name = "Größe 時間 می\u200cخواهم 👩\u200d🔬"
+    html = page(by_hand.after_run(by_hand.figure(name=name)))
+    assert f'"name":"{name}"' in html
+    assert f"<caption>{name}</caption>" in html
+
+
 def test_a_failed_cell_shows_its_error_first_and_the_traceback_in_a_fold() -> None:
     error = new_output(
         "error", ename="ValueError", evalue="<b>", traceback=["\x1b[31mline 1\x1b[0m", "line 2"]

@@ -55,6 +55,9 @@ def plot(spec: Mapping[str, Any], where: str) -> Plot:
 
 
 def _script_json(value: Any) -> str:
-    """Returns JSON that may stand inside a script element: no `<`, so nothing can end it."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """Returns JSON that may stand inside a script element: no `<`, so nothing can end it.
+
+    Letters are not escaped: what is replaced in the page is replaced in its figures.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c")
