@@ -6,7 +6,7 @@ from itertools import pairwise, repeat
 from typing import Any
 
 import pytest
-from certificates_by_hand import catalogue, certificate, verdict, verdicts
+from certificates_by_hand import catalogue, certificate, ledger, verdict, verdicts
 from hostile import PAYLOADS, poisoned
 from records_by_hand import facts
 
@@ -67,10 +67,10 @@ def test_the_few_numbers_are_those_that_decided_and_those_nearest_to_their_limit
         "✓ PASS Time to first token, p95 128 ms 121 to 139 ms ≤ 500 ms",
     )
     assert sorted(carrying.index(part) for part in shown) == [carrying.index(part) for part in shown]
-    assert "1 more, further from their limits, below" in carrying
+    assert "and 1 more below" in carrying
     assert "Server memory, peak" not in carrying
     few = [each for each in verdicts() if each["metric"] in ("ttft", "itl")]
-    assert "further from their limits" not in first_screen(verdicts=few)
+    assert "more below" not in first_screen(verdicts=few)
 
 
 def test_the_first_screen_says_how_good_the_instrument_was() -> None:
@@ -87,6 +87,10 @@ def test_the_first_screen_says_how_good_the_instrument_was() -> None:
         assert part in top
     assert "Its own error not measured" in first_screen()
     assert "Its own error not measured" in first_screen(calibration={"before": {"ttft_p99_s": None}})
+    needed = [each | {"required": True} for each in ledger() if each["state"] == "unknown"]
+    assert "✕ prompts answered from a cache not measured: no PASS that it touches counts" in first_screen(
+        ledger=needed
+    )
     assert "worst try ttft 10 µs" in first_screen(
         calibration={"before": {"ttft_p99_s": 1e-5}}
     )  # an older run

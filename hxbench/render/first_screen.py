@@ -10,7 +10,7 @@ Pairs = list[tuple[str, str]]
 Part = Mapping[str, Any]
 
 CARRYING = 5  # gates on the first screen; all stand below
-_GRAVEST = ("FAIL", "INCONCLUSIVE", "PASS")
+_GRAVEST = ("FAIL", "INCONCLUSIVE", "PASS", "SKIPPED")
 _ERRORS = (("ttft", "ttft_p99_s"), ("itl", "itl_p99_s"), ("arrival", "arrival_p99_s"))
 _VOIDS = {
     "flatters": "no PASS that it touches counts",
@@ -92,12 +92,16 @@ def _error(row: Part) -> str:
 
 
 def _doubts(ledger: Sequence[Part]) -> Iterator[tuple[str, str]]:
-    """Yields the threats beyond their limits, with what they take away; then those not measured."""
-    for entry in ledger:
-        if entry["state"] == "broken":
-            measured, limit = (wording.amount(entry[key], entry["unit"]) for key in ("value", "limit"))
-            voids = _VOIDS.get(entry["direction"], "")
-            yield f"✕ {entry['threat']}", f"{measured}, limit {limit}: {voids}"
-    unknown = [str(entry["threat"]) for entry in ledger if entry["state"] not in ("ok", "broken")]
+    """Yields the threats that take verdicts away, and which; then the others that were not measured."""
+    spoiling = [entry for entry in ledger if _spoils(entry)]
+    for entry in spoiling:
+        measured, limit = (wording.amount(entry[key], entry["unit"]) for key in ("value", "limit"))
+        size = "not measured" if entry["value"] is None else f"{measured}, limit {limit}"
+        yield f"✕ {entry['threat']}", f"{size}: {_VOIDS.get(entry['direction'], '')}"
+    unknown = [str(entry["threat"]) for entry in ledger if entry["state"] != "ok" and entry not in spoiling]
     if unknown:
         yield "? Could not be measured", "; ".join(unknown)
+
+
+def _spoils(entry: Part) -> bool:
+    return entry["state"] == "broken" or (entry["state"] == "unknown" and bool(entry["required"]))
