@@ -32,7 +32,7 @@ types: $(STAMP) ## mypy, strict
 	@$(RUN) mypy
 
 coverage: $(STAMP) services ## the tests, with line and branch coverage and their limits
-	@$(RUN) tools.quality tests line-coverage branch-coverage
+	@SCREENSHOTS=build/screenshots $(RUN) tools.quality tests line-coverage branch-coverage
 
 wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 	@$(RUN) tools.wheel_smoke
