@@ -224,15 +224,16 @@ def render(path: str | Path) -> Run:
         rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)
     publish.reports(rendered.path, rendered.certificate, rendered.records.facts)
-    if rendered.path.parent == outputs().resolve():
-        _write_index(rendered.path.parent)
+    write_index(rendered.path)
     return rendered
 
 
-def _write_index(folder: Path) -> None:
-    """Writes index.html; that it cannot be is said and no more: the run itself is whole."""
+def write_index(run_dir: Path) -> None:
+    """Writes index.html beside a run in the folder of runs; that it cannot be is said and no more."""
+    if run_dir.parent != outputs().resolve():
+        return
     try:
-        index_page.write(folder)
+        index_page.write(run_dir.parent)
     except DirectoryError as error:
         view().say(f"{error}; the run itself is whole")
 
