@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from hxbench.errors import EvidenceError, IncompleteError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
 from hxbench.judge.certificate import CERTIFIED
 from hxbench.record import lock
 from hxbench.render import index_page, manifest
@@ -118,7 +118,7 @@ def delete(outputs: Path, going: Sequence[Fate]) -> None:
 
     Raises:
         BusyError: a run measures on this machine; nothing was deleted.
-        IncompleteError: some could not be deleted; the others are.
+        IncompleteError: some could not be deleted, and the others are; or the index could not be written.
     """
     with lock.measuring(outputs):
         left = [path for path in outputs.glob(f"{_HIDDEN}*") if path.is_dir() and not path.is_symlink()]
@@ -126,7 +126,10 @@ def delete(outputs: Path, going: Sequence[Fate]) -> None:
             *filter(None, map(_remove, left)),
             *filter(None, (_hide_and_remove(each) for each in going)),
         ]
-    index_page.write(outputs)
+    try:
+        index_page.write(outputs)
+    except DirectoryError as error:
+        raise IncompleteError(f"{error}; the runs are deleted") from None
     if failed:
         raise IncompleteError(f"{outputs}: {len(failed)} could not be deleted: {failed[0]}")
 

@@ -27,7 +27,7 @@ from hxbench.records import run_directory
 from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
-from hxbench.render import cards, index_page, manifest, run_view, tables
+from hxbench.render import cards, manifest, run_view, tables
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -232,6 +232,8 @@ def write_index(run_dir: Path) -> None:
     """Writes index.html beside a run in the folder of runs; that it cannot be is said and no more."""
     if run_dir.parent != outputs().resolve():
         return
+    from hxbench.render import index_page  # as publish above
+
     try:
         index_page.write(run_dir.parent)
     except DirectoryError as error:

@@ -264,3 +264,19 @@ def test_an_interrupt_stops_what_is_being_rendered_and_says_how_to_go_on(
     ones, others = (str(workplace / name) for name in both)
     assert f"their pages: hxbench render {ones} {others}" in said
     assert "Traceback" not in said
+
+
+def test_a_rendering_that_is_killed_is_said_to_be(workplace: Path, both: list[str]) -> None:
+    rendering = side_by_side._Rendering(workplace / "one")
+    rendering.process.kill()
+    rendering.process.wait()
+    assert (-9, "ended by SIGKILL") == rendering.result()
+
+
+def test_a_rendering_that_does_not_stop_is_killed(
+    workplace: Path, both: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side_by_side, "_STOP_S", 0.0)
+    rendering = side_by_side._Rendering(workplace / "one")
+    side_by_side._end({workplace / "one": rendering})
+    assert rendering.process.returncode is not None

@@ -124,8 +124,8 @@ DAMAGED = {
     "a comparator nobody knows": (edited(verdicts=[ttft(0.1, comparator="~")]), NOT_OURS),
     "a model that is a list": (edited(target={"model": ["x"]}), NOT_OURS),
     "counts that are none": (edited(counts=7), NOT_OURS),
-    "a pipe": (replaced(os.mkfifo), "is missing, or no certificate by its kind or size"),
-    "a folder": (replaced(Path.mkdir), "is missing, or no certificate by its kind or size"),
+    "a pipe": (replaced(os.mkfifo), "certificate.json: is no file, or too large a one"),
+    "a folder": (replaced(Path.mkdir), "certificate.json: is no file, or too large a one"),
 }
 
 

@@ -1,7 +1,10 @@
 """gc: what is deleted, and everything that stays whatever is asked for."""
 
 import json
+import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,6 +225,27 @@ def test_with_yes_they_are_gone_and_the_index_knows_it(
     html = (outputs / "index.html").read_text()
     assert "./b/certificate.html" in html
     assert "./a/certificate.html" not in html
+
+
+def test_on_a_full_disk_the_old_index_stays_and_the_line_says_why(outputs: Path) -> None:
+    (outputs / "index.html").write_text("the old one")
+    for command, more, status in (
+        (["index"], "", 2),
+        (["gc", "--keep", "0", "--yes"], "; the runs are deleted", 4),
+    ):
+        arguments = [sys.executable, "-m", "hxbench.cli", *command, str(outputs)]
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, check=False, preexec_fn=small_files_only
+        )
+        said = done.stderr.splitlines()[0]  # below it, under coverage, is coverage's own file
+        assert f"hxbench: {outputs}/index.html: cannot be written: File too large{more}" == said
+        assert (status, "") == (done.returncode, done.stdout)
+    assert {"c", "d", "latest", "index.html"} == {path.name for path in outputs.iterdir()}
+    assert "the old one" == (outputs / "index.html").read_text()
+
+
+def small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
 
 def test_sizes_are_reported_and_json_says_all(outputs: Path, capfd: pytest.CaptureFixture[str]) -> None:

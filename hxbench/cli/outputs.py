@@ -37,7 +37,9 @@ def index(outputs: Path | None) -> int:
 
 @click.command()
 @outputs_folder
-@click.option("--keep", type=click.IntRange(min=0), metavar="N", help="The newest N of each model stay.")
+@click.option(
+    "--keep", type=click.IntRange(min=0), metavar="N", help="The newest N of each model and profile stay."
+)
 @click.option("--older-than", metavar="AGE", help="Only what is older goes, such as 30d or 12h.")
 @click.option("--dry-run", is_flag=True, help="Show what would go; so does leaving out --yes.")
 @click.option("--yes", is_flag=True, help="Delete.")

@@ -76,7 +76,8 @@ def render(directories: Sequence[Path]) -> int:
     if twice:
         raise InputError(f"{twice[-1]}: named twice")
     # opening mends killed ones, for which it needs the machine's lock: one after the other
-    recorded = [_Outcome(path.name, workbench.open(path).path) for path in directories]
+    runs = [workbench.open(path).path for path in directories]
+    recorded = [_Outcome(run.name, run) for run in runs]
     try:
         with stop_signals() as stop:
             done = _rendered(recorded, stop)
@@ -139,6 +140,8 @@ def _rendered(recorded: Sequence[_Outcome], stop: "StopRequest") -> list[_Outcom
     from hxbench import units, workbench
 
     runs = [each.run for each in recorded if each.run is not None]
+    if not runs:
+        return list(recorded)
     at_once = min(len(runs), side_by_side.cores())
     _say(f"rendering: runs: {units.count(len(runs))}, at once: {at_once}")
     found = side_by_side.render(runs, stop)
@@ -146,8 +149,7 @@ def _rendered(recorded: Sequence[_Outcome], stop: "StopRequest") -> list[_Outcom
     for each in done:
         if each.run is not None and each.said is None:
             step_summary.append(each.run)
-    for run in runs[-1:]:  # each wrote the index without those that ended after it
-        workbench.write_index(run)
+    workbench.write_index(runs[0])  # each wrote it without those that ended after it
     return done
 
 

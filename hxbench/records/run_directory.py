@@ -153,7 +153,8 @@ def is_recorded(run_dir: Path) -> bool:
 
 def ending(run_dir: Path) -> Mapping[str, Any]:
     """Returns how the recording of a run ended: its state, why, and the signal that stopped it if one did."""
-    return dict(_json(run_dir / "records" / "ending.json", missing=KILLED))
+    noted: Mapping[str, Any] = _json(run_dir / "records" / "ending.json", missing=KILLED)
+    return noted
 
 
 def open_records(run_dir: Path) -> Records:

@@ -122,7 +122,7 @@ def _facts(path: Path) -> Mapping[str, Any]:
 def _read(path: Path) -> Any:
     """Returns what a JSON file holds; no pipe is waited for and no endless file read."""
     if not path.is_file() or path.stat().st_size > _LARGEST:
-        raise EvidenceError(f"{path.name}: is missing, or no certificate by its kind or size")
+        raise EvidenceError(f"{path.name}: is no file, or too large a one")
     return read_json(path)
 
 
