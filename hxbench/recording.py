@@ -91,7 +91,11 @@ class Recording:
         self._trials: list[Trial] = []
         self._written: dict[str, Any] = {}
 
-    def record(self) -> Path:
+    def check(self) -> None:
+        """Looks at all that can be known before anything starts; fetches the model where one is needed.
+
+        Raises: InputError at the first that cannot work.
+        """
         profile = self._profile
         if profile.target.server is None:
             raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
@@ -104,6 +108,9 @@ class Recording:
         self._texts = texts.planned(profile, prompts, self._plans)
         self._require_consent()
         self._model = self._find_model()
+
+    def record(self) -> Path:
+        self.check()
         target = self._wanted_dir or outputs()
         with lock.measuring(target), stop_signals() as asked:
             self._dir = self._make_dir()

@@ -22,7 +22,7 @@ from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import build
 from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
 from hxbench.record import priority as priorities
-from hxbench.recording import Recording
+from hxbench.recording import Recording, outputs
 from hxbench.records import run_directory
 from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
@@ -213,7 +213,8 @@ def verify(path: str | Path) -> Verification:
 def render(path: str | Path) -> Run:
     """Judges a recorded run and writes its certificate, notebooks, pages, junit.xml and manifest.json.
 
-    A notebook that did not run to its end makes the run INCOMPLETE.
+    A notebook that did not run to its end makes the run INCOMPLETE. Of a run among the others in the folder
+    of runs index.html there is written anew.
     """
     from hxbench.render import publish  # nbconvert takes a second to import, which no load should wait for
 
@@ -223,7 +224,20 @@ def render(path: str | Path) -> Run:
         rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)
     publish.reports(rendered.path, rendered.certificate, rendered.records.facts)
+    write_index(rendered.path)
     return rendered
+
+
+def write_index(run_dir: Path) -> None:
+    """Writes index.html beside a run in the folder of runs; that it cannot be is said and no more."""
+    if run_dir.parent != outputs().resolve():
+        return
+    from hxbench.render import index_page  # as publish above
+
+    try:
+        index_page.write(run_dir.parent)
+    except DirectoryError as error:
+        view().say(f"{error}; the run itself is whole")
 
 
 def certify(

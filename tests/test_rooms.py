@@ -17,7 +17,7 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
-    {"recording"},
+    {"recording", "retention"},
     {"workbench"},
     {"cli"},
     {"__main__"},

@@ -444,6 +444,14 @@ BAD = {
     "the summary edited": Bad(
         replaced_text("summary.md", "14 passed", "15 passed"), "summary.md: line ", base="rendered"
     ),
+    "the metrics edited": Bad(
+        replaced_text("metrics.txt", 'verdict="passed"} 14', 'verdict="passed"} 15'),
+        "metrics.txt: line ",
+        base="rendered",
+    ),
+    "the badge edited": Bad(
+        replaced_text("badge.svg", "✓ CERTIFIED", "✓ CERT1FIED"), "badge.svg: line ", base="rendered"
+    ),
     "the page edited": Bad(
         replaced_text("certificate.html", "CERTIFIED", "CERTlFIED"), "certificate.html: line", base="rendered"
     ),

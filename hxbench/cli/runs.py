@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hxbench.cli.flags import json_flag, run_directory
+from hxbench.cli import several, step_summary
+from hxbench.cli.flags import json_flag, run_directories, run_directory
 
 if TYPE_CHECKING:
     from hxbench.workbench import Run
@@ -23,15 +24,20 @@ def judge(directory: Path, as_json: bool) -> int:
 
 
 @click.command()
-@run_directory
-def render(directory: Path) -> int:
+@run_directories
+def render(directories: tuple[Path, ...]) -> int:
     """Judge, and write the pages of the run in DIRECTORY.
 
-    Certificate, executed notebook, junit.xml, summary.md and manifest.json.
+    Certificate, executed notebook, junit.xml, summary.md, metrics.txt, badge.svg and manifest.json. Several
+    runs are rendered side by side; the exit status is then the worst: 4, 1, 3, 0.
     """
     from hxbench import workbench
 
-    return shown(workbench.render(directory), as_json=False)
+    if len(directories) > 1:
+        return several.render(directories)
+    run = workbench.render(directories[0])
+    step_summary.append(run.path)
+    return shown(run, as_json=False)
 
 
 @click.command()

@@ -54,14 +54,19 @@ class Records:
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
-    """Returns a new folder `<UTC>-<model>-<profile>-<id>` below `outputs`.
+    """Returns a new folder below `outputs`.
 
     Raises:
         DirectoryError: it cannot be made or written.
     """
+    return prepare(outputs / new_name(resolved, now), resolved)
+
+
+def new_name(resolved: Resolved, now: datetime) -> str:
+    """Returns a name for the folder of a run that nothing has yet: `<UTC>-<model>-<profile>-<id>`."""
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     parts = (stamp, resolved.profile.target.model or "model", resolved.profile.name, secrets.token_hex(3))
-    return prepare(outputs / "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in parts), resolved)
+    return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in parts)
 
 
 def prepare(run_dir: Path, resolved: Resolved) -> Path:
@@ -146,6 +151,12 @@ def is_recorded(run_dir: Path) -> bool:
     return all((run_dir / "records" / f"{name}.parquet").exists() for name in TABLES)
 
 
+def ending(run_dir: Path) -> Mapping[str, Any]:
+    """Returns how the recording of a run ended: its state, why, and the signal that stopped it if one did."""
+    noted: Mapping[str, Any] = _json(run_dir / "records" / "ending.json", missing=KILLED)
+    return noted
+
+
 def open_records(run_dir: Path) -> Records:
     """Returns what a run wrote down.
 
@@ -166,7 +177,7 @@ def open_records(run_dir: Path) -> Records:
         document=resolved.document,
         profile_sha256=resolved.sha256,
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
-        ending=_json(run_dir / "records" / "ending.json", missing=KILLED),
+        ending=ending(run_dir),
         facts=_json(run_dir / "facts.json", missing={}),
         calibration=_json(run_dir / "records" / "calibration.json", missing={}),
         schedule_sha256=hashlib.sha256(paths["schedule"].read_bytes()).hexdigest(),

@@ -16,7 +16,7 @@ from hxbench.judge.consistency import contradictions
 from hxbench.judge.verify import Group, Verification, differences, plain, values
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records
-from hxbench.render import certificate_page, exporter, junit, manifest, publish, summary
+from hxbench.render import exporter, manifest, publish
 from hxbench.render.completeness import result_of, shortfall
 from hxbench.render.files import read_json, read_notebook
 from hxbench.render.run_view import Result
@@ -133,13 +133,7 @@ def _record_group(records: Records | None, faults: tuple[str, ...]) -> Group:
 
 def _reports(run_dir: Path, given: dict[str, Any], records: Records) -> Group:
     """Writes again, in memory, what was written from the certificate, and compares the texts."""
-    pages = [(name, f"{name}.html") for name in publish.NOTEBOOKS]
-    written: dict[str, Callable[[], str]] = {
-        "junit.xml": lambda: junit.xml(given),
-        "summary.md": lambda: summary.markdown(given),
-        "certificate.html": lambda: certificate_page.page(given, records.facts, pages),
-    }
-    return _texts("reports", run_dir, written)
+    return _texts("reports", run_dir, publish.report_texts(given, records.facts))
 
 
 def _notebooks(run_dir: Path, given: dict[str, Any]) -> Group:
