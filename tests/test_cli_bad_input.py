@@ -121,7 +121,20 @@ def test_what_the_command_line_does_not_know_is_one_line_and_2(
 def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.CaptureFixture[str]) -> None:
     assert 0 == cli.run_command([])
     shown = capfd.readouterr().out
-    names = ["certify", "plan", "run", "judge", "render", "show", "verify", "init", "check", "serve"]
+    names = [
+        "certify",
+        "plan",
+        "run",
+        "judge",
+        "render",
+        "show",
+        "verify",
+        "sign",
+        "keygen",
+        "init",
+        "check",
+        "serve",
+    ]
     places = [shown.index(f"\n  {name} ") for name in names]
     assert sorted(places) == places
     assert "..." not in shown.partition("Commands:")[2]  # no command's line is cut off

@@ -6,12 +6,12 @@ import traceback
 import click
 
 from hxbench import __version__
-from hxbench.cli import measuring, runs, servers
+from hxbench.cli import measuring, runs, servers, signing
 from hxbench.errors import HxbenchError
 
 _COMMANDS = (
     measuring.certify, measuring.plan, measuring.run,
-    runs.judge, runs.render, runs.show, runs.verify,
+    runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen,
     measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip
 

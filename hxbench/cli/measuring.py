@@ -15,8 +15,18 @@ from hxbench.errors import InputError
 @profile_flags
 @recording_flags
 @click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
+@click.option(
+    "--sign-key", type=click.Path(path_type=Path), metavar="FILE", help="Sign the run with this private key."
+)
 @json_flag("the certificate")
-def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any) -> int:
+def certify(
+    profile: str | None,
+    out: Path | None,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> int:
     """Record, judge and render: the certificate of PROFILE.
 
     Without PROFILE that of SmolLM2-135M, on the embedded server. The exit status is the certificate's.
@@ -29,7 +39,11 @@ def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: 
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
     run = workbench.certify(
-        resolved(profile, flags), run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"]
+        resolved(profile, flags),
+        run_dir=out,
+        undecided_ok=undecided_ok,
+        sign_key=sign_key,
+        yes=flags["yes"],
     )
     return shown(run, as_json=as_json)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hxbench.render import certificate_page, exporter, junit, manifest, notebooks, summary
+from hxbench.render import certificate_page, exporter, junit, notebooks, statement, summary
 from hxbench.render.files import write_whole
 
 NOTEBOOKS = ("validation",)
@@ -25,9 +25,9 @@ def notebook_pages(run_dir: Path) -> list[str]:
 
 
 def reports(run_dir: Path, certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes the certificate's page, junit.xml and summary.md, and the manifest over all files last."""
+    """Writes the certificate's page, junit.xml and summary.md, and what vouches for all files last."""
     pages = [(name, f"{name}.html") for name in NOTEBOOKS]
     write_whole(run_dir / "certificate.html", certificate_page.page(certificate, facts, pages))
     write_whole(run_dir / "junit.xml", junit.xml(certificate))
     write_whole(run_dir / "summary.md", summary.markdown(certificate))
-    manifest.write(run_dir)
+    statement.seal(run_dir, certificate, facts)
