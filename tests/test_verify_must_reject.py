@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from runs_by_hand import good, read_table, store, write_table
 
@@ -212,6 +213,14 @@ BAD = {
         table("reads", lambda frame: frame.iloc[:-100]), "whose reads, deltas or token times", judged=True
     ),
     "records of another run": Bad(of_another_run, "certificate.json: ", judged=True),
+    "a column that is gone": Bad(
+        lambda run: pq.write_table(
+            pq.read_table(run / "records" / "reads.parquet").drop_columns("request_id"),
+            run / "records" / "reads.parquet",
+        ),
+        "reads.parquet: column request_id: expected string",
+        judged=True,
+    ),
     "a column of another type": Bad(
         lambda run: read_table(run, "clock").astype(str).to_parquet(run / "records" / "clock.parquet"),
         "column monotonic_ns: expected int64",
