@@ -22,6 +22,7 @@ from hxbench.plan.workload import load_prompts
 from hxbench.record import (
     decoder,
     facts,
+    journals,
     lock,
     preflight,
     priority,
@@ -261,8 +262,7 @@ class Recording:
         write_json(records / "exchanges.json", self._exchanges)
         write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
         write_json(records / "ending.json", ending)
-        if self._profile.keep.text != "full":
-            shutil.rmtree(self._dir / "journal")
+        journals.settle(self._dir, self._profile.keep.text, preflight.secrets(self._profile))
 
     def _facts(self, finished: datetime | None) -> dict[str, Any]:
         target = self._profile.target

@@ -1,7 +1,6 @@
 """The order of things: record, judge, render; and the object that a notebook holds in its hand."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import build
-from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
+from hxbench.record import calibration, decoder, journals, lock, preflight, sampler, supervisor
 from hxbench.record import priority as priorities
 from hxbench.recording import Recording
 from hxbench.records import run_directory
@@ -147,12 +146,11 @@ def _recover(run_dir: Path) -> None:
         profile = resolve(run_dir / "profile.yaml").profile
         if not (run_dir / "records" / "series.parquet").exists():
             sampler.finish(run_dir)
+        secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
         if not (run_dir / "records" / "requests.parquet").exists():
-            secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
             answer = answers(profile.target.protocol, stream=profile.workload.stream)
             decoder.finish(run_dir, answer, hash_text=profile.keep.text != "none", secrets=secrets)
-    if profile.keep.text != "full":
-        shutil.rmtree(run_dir / "journal")
+    journals.settle(run_dir, profile.keep.text, secrets)
 
 
 def run(
