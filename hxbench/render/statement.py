@@ -55,7 +55,7 @@ def _files(run_dir: Path, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _model(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the model's file where the run itself loaded it; of a server elsewhere nobody knows."""
     model = facts.get("model", {})
-    if "sha256" in model:
+    if {"file", "sha256"} <= model.keys():
         yield _resource(model["file"], model["sha256"])
 
 
