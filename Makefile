@@ -72,5 +72,5 @@ $(STAMP): pyproject.toml
 		{ echo "make: PYTHON=$(PYTHON): does not start a Python 3.11 or newer; name one, as in make PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up .venv (about 1.2 GB; minutes the first time, nothing afterwards)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
-	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,sign,dev]'
 	@touch $@

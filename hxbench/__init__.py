@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hxbench.workbench import Run, certify, judge, open, plan, render, run, verify
+    from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
 
 __version__ = "0.1.0"
-__all__ = ["Run", "certify", "judge", "open", "plan", "render", "run", "verify"]
+__all__ = ["Run", "certify", "judge", "open", "plan", "render", "run", "sign", "verify"]
 
 
 def __getattr__(name: str) -> Any:

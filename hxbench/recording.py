@@ -22,6 +22,7 @@ from hxbench.plan.workload import load_prompts
 from hxbench.record import (
     decoder,
     facts,
+    journals,
     lock,
     preflight,
     priority,
@@ -288,8 +289,7 @@ class Recording:
         self._write_records()
         shutil.rmtree(self._dir / PROBE, ignore_errors=True)
         write_json(self._dir / "records" / "ending.json", ending)
-        if self._profile.keep.text != "full":
-            shutil.rmtree(self._dir / "journal")
+        journals.settle(self._dir, self._profile.keep.text, preflight.secrets(self._profile))
 
     def _write_records(self) -> None:
         records = self._dir / "records"

@@ -137,6 +137,8 @@ def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.C
         "render",
         "show",
         "verify",
+        "sign",
+        "keygen",
         "index",
         "gc",
         "init",

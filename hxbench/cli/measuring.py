@@ -16,9 +16,17 @@ from hxbench.errors import InputError
 @profiles_flags
 @recording_flags
 @click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
+@click.option(
+    "--sign-key", type=click.Path(path_type=Path), metavar="FILE", help="Sign the run with this private key."
+)
 @json_flag("the certificate, of several a list,")
 def certify(
-    profiles: tuple[str, ...], out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any
+    profiles: tuple[str, ...],
+    out: Path | None,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    as_json: bool,
+    **flags: Any,
 ) -> int:
     """Record, judge and render: the certificate of PROFILE.
 
@@ -34,9 +42,10 @@ def certify(
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
     asked = [resolved(profile, flags) for profile in profiles or (None,)]
+    how = {"undecided_ok": undecided_ok, "sign_key": sign_key, "yes": flags["yes"]}
     if len(asked) > 1:
-        return several.certify(asked, out, undecided_ok=undecided_ok, yes=flags["yes"], as_json=as_json)
-    run = workbench.certify(asked[0], run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"])
+        return several.certify(asked, out, as_json=as_json, **how)
+    run = workbench.certify(asked[0], run_dir=out, **how)
     step_summary.append(run.path)
     return shown(run, as_json=as_json)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hxbench.cli import failures, side_by_side, step_summary
-from hxbench.errors import DirectoryError, InputError
+from hxbench.errors import DirectoryError, HxbenchError, InputError
 
 if TYPE_CHECKING:
     from hxbench.plan.layers import Resolved
@@ -41,15 +41,21 @@ class _Outcome:
 
 
 def certify(
-    asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool, yes: bool, as_json: bool
+    asked: Sequence["Resolved"],
+    out: Path | None,
+    *,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    yes: bool,
+    as_json: bool,
 ) -> int:
-    """Records each, then renders what was recorded; returns the worst exit status.
+    """Records each, then renders what was recorded and signs it; returns the worst exit status.
 
     Raises: InputError when one of them cannot work; nothing was started.
     """
     from hxbench.record.supervisor import Interrupted, stop_signals
 
-    _check(asked, out, undecided_ok=undecided_ok, yes=yes)
+    _check(asked, out, undecided_ok=undecided_ok, sign_key=sign_key, yes=yes)
     recorded: list[_Outcome] = []
     try:
         with stop_signals() as stop:
@@ -57,7 +63,7 @@ def certify(
                 _say(f"measuring {place} of {len(asked)}: {resolved.profile.name}")
                 recorded.append(_recorded(resolved, out, yes=yes))
                 _raise_if_stopped(recorded[-1], stop)
-            done = _rendered(recorded, stop)
+            done = [_signed(each, sign_key) for each in _rendered(recorded, stop)]
     except (KeyboardInterrupt, Interrupted) as error:
         return _interrupted(recorded, len(asked), error)
     return _shown(done, as_json=as_json)
@@ -86,7 +92,14 @@ def render(directories: Sequence[Path]) -> int:
     return _shown(done, as_json=False)
 
 
-def _check(asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool, yes: bool) -> None:
+def _check(
+    asked: Sequence["Resolved"],
+    out: Path | None,
+    *,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    yes: bool,
+) -> None:
     """Raises InputError or BusyError when one of them cannot even be started."""
     from hxbench import workbench
     from hxbench.record import lock
@@ -96,6 +109,10 @@ def _check(asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool,
     for resolved in asked:
         workbench.require_answerable(resolved.profile, undecided_ok=undecided_ok)
         Recording(resolved, None, view(), yes=yes).check()
+    if sign_key is not None:
+        from hxbench.render import signing
+
+        signing.signer(sign_key)
     with lock.measuring(out or outputs()):
         pass
     if out is not None:
@@ -158,6 +175,18 @@ def _of(recorded: _Outcome, status: int, said: str | None) -> _Outcome:
     if said is None and status in _FROM_WORST:
         return replace(recorded, status=status)
     return replace(recorded, status=_NOT_DONE, said=said or f"its rendering ended with status {status}")
+
+
+def _signed(outcome: _Outcome, key: Path | None) -> _Outcome:
+    from hxbench import workbench
+
+    if key is None or outcome.run is None or outcome.said is not None:
+        return outcome
+    try:
+        workbench.sign(outcome.run, key)
+    except HxbenchError as error:
+        return replace(outcome, status=_NOT_DONE, said=str(error))
+    return outcome
 
 
 def _interrupted(recorded: Sequence[_Outcome], of: int, error: BaseException) -> int:
