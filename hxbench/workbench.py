@@ -27,6 +27,7 @@ from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, statement, tables
+from hxbench.render.frames import Frames
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -60,7 +61,7 @@ class Run:
 
     @cached_property
     def certificate(self) -> dict[str, Any]:
-        return certificates.build(self.records)
+        return self.frames.certificate
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -69,6 +70,21 @@ class Run:
     @property
     def ledger(self) -> pd.DataFrame:
         return tables.ledger_table(self.certificate)
+
+    @property
+    def calibration(self) -> pd.DataFrame | None:
+        """The instrument's own errors; None of a run that was not calibrated."""
+        return tables.calibration_table(self.certificate)
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The catalogue's cases, their requirements and what became of each."""
+        return tables.matrix_table(self.certificate)
+
+    def claim(self, name: str | None = None) -> pd.DataFrame | None:
+        """Returns all that a check, such as `ttft.p50`, rests on; by default the worst against its limit."""
+        worst = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
+        return tables.claim_table(self.certificate, name or worst[0]) if name or worst else None
 
     @property
     def stages(self) -> pd.DataFrame | None:
@@ -87,11 +103,11 @@ class Run:
 
     @cached_property
     def figures(self) -> run_view.Figures:
-        return run_view.Figures(self.records)
+        return run_view.Figures(self.records, self.frames)
 
     @cached_property
-    def frames(self) -> run_view.Frames:
-        return run_view.Frames(self.records)
+    def frames(self) -> Frames:
+        return Frames(self.records)
 
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""
@@ -126,7 +142,8 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        raise DirectoryError(f"{path}: not a run: it has no folder records/")
+        hint = "; hx.open_sweep opens it" if (run_dir / "sweep.json").exists() else ""
+        raise DirectoryError(f"{path}: not a run: it has no folder records/{hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)
@@ -154,7 +171,7 @@ def _recover(run_dir: Path) -> None:
 
 
 def run(
-    profile: str | Path | Resolved = "smollm2-135m",
+    profile: str | Path | Resolved | None = "smollm2-135m",
     run_dir: str | Path | None = None,
     *,
     show: View | None = None,
@@ -164,7 +181,8 @@ def run(
 ) -> Run:
     """Measures by the profile, or opens `run_dir` when it holds finished records.
 
-    `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`. `yes` agrees to more
+    Without a profile (None) the `overrides` say all: dotted keys of the profile with `__` for the dot, as
+    `load__users=4`, or a section, as `target={"server": "http://127.0.0.1:8000"}`. `yes` agrees to more
     than 10 000 output tokens from a server that is not on this machine. `calibrated` also records the
     instrument's own error, before the load and beside it, as `certify` does.
 

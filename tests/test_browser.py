@@ -18,8 +18,9 @@ from records_by_hand import calibration, facts, records
 from hxbench.render.certificate_page import page as certificate_page
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.exporter import page as notebook_page
+from hxbench.render.frames import Frames
 from hxbench.render.plot_data import PLOTLY_MIME
-from hxbench.render.run_view import Figures, Frames, Result, card_html
+from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
 FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")

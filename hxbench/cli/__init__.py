@@ -8,7 +8,7 @@ from hxbench import __version__
 from hxbench.cli import failures, measuring, outputs, runs, servers, signing
 
 _COMMANDS = (
-    measuring.certify, measuring.plan, measuring.run,
+    measuring.certify, measuring.plan, measuring.run, measuring.sweep,
     runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, outputs.index, outputs.gc,
     measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip

@@ -133,7 +133,7 @@ def _recorded(resolved: "Resolved", out: Path | None, *, yes: bool) -> _Outcome:
     from hxbench.records import run_directory
 
     name = resolved.profile.name
-    folder = None if out is None else out / run_directory.new_name(resolved, datetime.now(UTC))
+    folder = None if out is None else out / run_directory.fresh_name(resolved, name, datetime.now(UTC))
     try:
         return _Outcome(name, workbench.run(resolved, folder, yes=yes, calibrated=True).path)
     except Exception as error:  # of whatever kind: the others are still to be measured
