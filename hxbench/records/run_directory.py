@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.layers import Resolved, resolve, written_sha256
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
 from hxbench.records.schemas import JUDGED_READS, KEYS, ONCE, READS, TABLES
@@ -175,7 +175,7 @@ def open_records(run_dir: Path) -> Records:
         path=run_dir.resolve(),
         profile=resolved.profile,
         document=resolved.document,
-        profile_sha256=resolved.sha256,
+        profile_sha256=written_sha256(run_dir / "profile.yaml"),
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
         ending=ending(run_dir),
         facts=_json(run_dir / "facts.json", missing={}),
