@@ -41,7 +41,6 @@ from hxbench.record.supervisor import (
 )
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
-from hxbench.render.outline import sentence
 from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
@@ -153,7 +152,7 @@ class Recording:
     def _measure(self, asked: StopRequest) -> dict[str, Any]:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
-        self._show.say(sentence(outline(self._profile, self._plans)))
+        self._show.begin(outline(self._profile, self._plans))
         ending: dict[str, Any] = {"state": "complete", "reason": None}
         with (self._dir / "log.txt").open("ab") as log:
             child = start_decoder(self._profile, self._dir, log)
@@ -172,8 +171,17 @@ class Recording:
                 ending = {"state": "failed", "reason": str(error)}
             finally:
                 child.stop(timeout=DECODER_END_S)
+                self._show_end(child)
         self._store(ending)
+        if ending["state"] == "interrupted":
+            self._show.say(f"stopped: what was measured is kept: hx.open({str(self._dir)!r})")
         return ending
+
+    def _show_end(self, child: Child) -> None:
+        """Shows the decoder's last word, which has counted everything."""
+        while (news := child.event(0)) is not None:
+            if news["event"] == "finished":
+                self._show.update(news)
 
     def _one_trial(
         self, trial: int, planned: Sequence[Planned], child: Child, asked: StopRequest, log: IO[bytes]
