@@ -1,6 +1,8 @@
 """Says, with evidence, whether an LLM inference server is good enough to ship."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -8,6 +10,17 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Run", "certify", "judge", "open", "plan", "render", "run", "verify"]
+
+
+class _Face(ModuleType):
+    """This package: `judge`, `plan` and `render` stay functions when the rooms of that name come in."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:

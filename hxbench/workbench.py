@@ -156,7 +156,7 @@ def _recover(run_dir: Path) -> None:
 
 
 def run(
-    profile: str | Path | Resolved = "smollm2-135m",
+    profile: str | Path | Resolved | None = "smollm2-135m",
     run_dir: str | Path | None = None,
     *,
     show: View | None = None,
@@ -166,7 +166,8 @@ def run(
 ) -> Run:
     """Measures by the profile, or opens `run_dir` when it holds finished records.
 
-    `overrides` are dotted keys of the profile with `__` for the dot: `load__users=4`. `yes` agrees to more
+    Without a profile (None) the `overrides` say all: dotted keys of the profile with `__` for the dot, as
+    `load__users=4`, or a section, as `target={"server": "http://127.0.0.1:8000"}`. `yes` agrees to more
     than 10 000 output tokens from a server that is not on this machine. `calibrated` also records the
     instrument's own error, before the load and beside it, as `certify` does.
 

@@ -37,6 +37,13 @@ def test_every_public_name_is_listed() -> None:
     assert sorted([*hxbench.__all__, "__version__"]) == dir(hxbench)
 
 
+def test_a_public_name_stays_a_function_when_the_room_of_that_name_was_imported() -> None:
+    names = "import hxbench as hx; hx.run; import hxbench.judge.gates, hxbench.plan.layers, hxbench.render"
+    shown = "print([type(getattr(hx, name)).__name__ for name in ('judge', 'plan', 'render')])"
+    done = subprocess.run([sys.executable, "-c", f"{names}; {shown}"], capture_output=True, text=True)
+    assert "['function', 'function', 'function']\n" == done.stdout, done.stderr
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'hxbench' has no attribute 'measure'"):
         hxbench.measure  # noqa: B018
