@@ -12,7 +12,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from hxbench import __version__, units
-from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.errors import HxbenchError, IncompleteError, InputError, StoppedError
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
 from hxbench.plan.outline import outline
@@ -106,7 +106,8 @@ class Recording:
             self._dir = self._make_dir()
             try:
                 ending = self._measure(asked)
-            except InputError:
+                self._say_if_stopped(ending)
+            except (InputError, StoppedError):
                 self._remove()
                 raise
             except OSError as error:
@@ -144,7 +145,7 @@ class Recording:
         """Takes back the folder of a run that never began; a folder the user made stays."""
         for name in ("records", "journal", PROBE):
             shutil.rmtree(self._dir / name, ignore_errors=True)
-        for name in ("profile.yaml", "server.log", "log.txt"):
+        for name in ("profile.yaml", "facts.json", "server.log", "log.txt"):
             (self._dir / name).unlink(missing_ok=True)
         if not any(self._dir.iterdir()):
             self._dir.rmdir()
@@ -173,14 +174,12 @@ class Recording:
                 child.stop(timeout=DECODER_END_S)
                 self._show_end(child)
         self._store(ending)
-        if ending["state"] == "interrupted":
-            self._show.say(f"stopped: what was measured is kept: hx.open({str(self._dir)!r})")
         return ending
 
     def _show_end(self, child: Child) -> None:
         """Shows the decoder's last word, which has counted everything."""
         while (news := child.event(0)) is not None:
-            if news["event"] == "finished":
+            if news["event"] == "finished" and self._measuring:
                 self._show.update(news)
 
     def _one_trial(
@@ -299,6 +298,13 @@ class Recording:
         lost = any(trial.priority != asked.priority for trial in self._trials)
         obtained = priority.NORMAL if lost else asked.priority
         return {"workers": asked.workers, "priority": asked.priority, "priority_obtained": obtained}
+
+    def _say_if_stopped(self, ending: Mapping[str, Any]) -> None:
+        if ending["state"] != "interrupted":
+            return
+        if not self._schedule_hashes:
+            raise StoppedError("stopped before the first request: nothing was measured", ending["signal"])
+        self._show.say(f"stopped: what was measured is kept: hx.open({str(self._dir)!r})")
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:
         if ending["state"] == "failed":

@@ -3,7 +3,7 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -38,9 +38,11 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        """The folder of the run."""
 
     @cached_property
     def records(self) -> Records:
+        """All that was written down while it ran, as plain values."""
         return run_directory.open_records(self.path)
 
     @property
@@ -60,15 +62,18 @@ class Run:
         return self.records.series
 
     @cached_property
-    def certificate(self) -> dict[str, Any]:
-        return certificates.build(self.records)
+    def certificate(self) -> cards.Certificate:
+        """What certificate.json holds: status, verdicts, ledger, summary, and what they rest on."""
+        return cards.Certificate(certificates.build(self.records))
 
     @property
     def verdicts(self) -> pd.DataFrame:
+        """What was decided on each limit, as ready text, what did not pass first."""
         return tables.verdict_table(self.certificate)
 
     @property
     def ledger(self) -> pd.DataFrame:
+        """What may have falsified a number, each with its measured size and its limit, as ready text."""
         return tables.ledger_table(self.certificate)
 
     @property
@@ -88,10 +93,12 @@ class Run:
 
     @cached_property
     def figures(self) -> run_view.Figures:
+        """The figures of the run: `run.figures.ttft()`."""
         return run_view.Figures(self.records)
 
     @cached_property
     def frames(self) -> run_view.Frames:
+        """The frames behind the figures, under the same names: `run.frames.ttft()`."""
         return run_view.Frames(self.records)
 
     def summary(self) -> dict[str, Any]:
@@ -127,7 +134,8 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        raise DirectoryError(f"{path}: not a run: it has no folder records/")
+        what = "not a run: it has no folder records/" if run_dir.is_dir() else "no such folder"
+        raise DirectoryError(f"{path}: {what}; runs are folders below outputs/, the last one outputs/latest")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)
@@ -179,11 +187,24 @@ def run(
     if run_dir and run_directory.is_recorded(Path(run_dir)):
         return Run(Path(run_dir).resolve())
     given = {key.replace("__", "."): (value, "hx.run") for key, value in overrides.items()}
-    resolved = (
-        profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
-    )
+    resolved = _resolved(profile, given)
     folder = Path(run_dir) if run_dir else None
     return Run(Recording(resolved, folder, show or view(), yes=yes, calibrated=calibrated).record())
+
+
+def _resolved(
+    profile: str | Path | Resolved | None, overrides: Mapping[str, tuple[Any, str]] | None = None
+) -> Resolved:
+    """Returns a profile after all its layers."""
+    if isinstance(profile, Resolved):
+        if overrides:
+            raise InputError(
+                f"{next(iter(overrides))}: has no place beside a profile that is resolved already"
+            )
+        return profile
+    if not isinstance(profile, str | Path | None):
+        raise InputError(f"profile: expected a shipped profile's name or a file's path, got {profile!r:.60}")
+    return resolve(profile, overrides=overrides, environ=os.environ)
 
 
 def judge(path: str | Path) -> Run:
@@ -235,7 +256,7 @@ def certify(
     Raises:
         InputError: a required gate could not pass even without a miss, unless `undecided_ok`.
     """
-    resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
+    resolved = _resolved(profile)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
     return render(run(resolved, calibrated=True, **more).path)
 
@@ -264,7 +285,7 @@ def calibrate(
 
 def plan(profile: str | Path | Resolved = "smollm2-135m", inflation: float = 1.0) -> forecast.Forecast:
     """Returns what a run by this profile would ask for and what it could decide; starts nothing."""
-    resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
+    resolved = _resolved(profile)
     prompts = prompts_of(resolved.profile)
     trials = range(1, resolved.profile.load.trials + 1)
     plans = [build(resolved.profile, prompts, trial) for trial in trials]

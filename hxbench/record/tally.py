@@ -34,7 +34,7 @@ class Tally:
             self._tokens += tokens
             start_ns = request[_DISPATCHED] if request[_DUE] is None else request[_DUE]
             self._first_tokens.append((start_ns, (request[_FIRST_TOKEN] - start_ns) / 1e9))
-        elif outcome != "cancelled":
+        elif outcome == "failed":  # not what a stop cut off
             self._failed += 1
             self._last_error = request[_ERROR][:REASON_KEPT]
 

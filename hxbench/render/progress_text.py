@@ -69,6 +69,8 @@ def _parts(progress: Mapping[str, Any], planned: Outline | None) -> Iterator[str
     if progress["ttft_p50_s"] is not None:
         p50, p95 = (units.duration(progress[f"ttft_{level}_s"]) for level in ("p50", "p95"))
         yield f"ttft p50 {p50}, p95 {p95}"
+    if progress["event"] == "finished":
+        return
     if progress["tokens_per_s"] is not None:
         yield units.rate(progress["tokens_per_s"], "tok/s")
         yield units.rate(progress["requests_per_s"], "req/s")

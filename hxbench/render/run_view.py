@@ -18,19 +18,19 @@ from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.figure import Figure, Limit, Span
-from hxbench.render.status import looks
+from hxbench.render.offers import Offers
+from hxbench.render.status import COLOURS, looks
 from hxbench.render.tables import Table, aligned, stage_rows, verdict_table
 
 _KEPT = ["request_id", "trial", "outcome"]
-# of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
+# of the card where no page's style sheet is
 _STYLE = (
     ".hx-card{margin:.4em 0}.hx-card td,.hx-card th{text-align:left!important;vertical-align:top}"
-    ".hx-good{color:#1a7f37;font-weight:600}.hx-bad{color:#c62f28;font-weight:600}"
-    ".hx-unsure{color:#9a6700;font-weight:600}.hx-none{font-weight:600}.hx-quiet{opacity:.75}"
+    f"{COLOURS}.hx-quiet{{opacity:.75}}"
 )
 
 
-class Frames:
+class Frames(Offers):
     """The frames that the figures of the same name draw, whole."""
 
     def __init__(self, records: Records) -> None:
@@ -105,7 +105,7 @@ def _flat(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
     return rows
 
 
-class Figures:
+class Figures(Offers):
     """The figures of a run; each has its frame in `frames` under the same name."""
 
     def __init__(self, records: Records) -> None:
