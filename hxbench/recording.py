@@ -229,7 +229,8 @@ class Recording:
 
         folder, wanted = self._dir / PROBE, self._profile.instrument.priority
         if trial == 1:
-            self._show.say("calibrating the instrument")
+            length = units.duration(calibration.load_s(calibration.SHORT))
+            self._show.say(f"calibrating the instrument: {length} of load, before that of the plan")
             self._before = calibration.before(reference.serving, folder, asked, wanted)
         with calibration.beside(reference.serving, folder / f"t{trial}", self._beside, wanted):
             yield

@@ -173,6 +173,8 @@ def test_the_live_chart_draws_each_line_and_says_it_in_words() -> None:
     assert 'aria-label="Output tokens: now 12 tok/s, at most 12 tok/s, over 4 s"' in html
     assert 'aria-label="Time to first token, median: now 20 ms, at most 20 ms, over 4 s"' in html
     assert '<rect x="0.0" y="0" width="120.0" ' in html  # the two seconds of warm-up out of four
+    assert "Grey: not measured" in html
+    assert "Grey" not in live(state(), planned(), samples(5)[2:])
     assert '<progress max="1" value="0.417" aria-label="trial 2 of 3, measuring, 35 s left">' in html
     assert 1 == html.count("last error: HTTP 500: no")
 

@@ -17,6 +17,7 @@ from hxbench.plan.outline import Outline
 from hxbench.render.figure import BLUE, SHADE
 from hxbench.render.outline import sentence
 from hxbench.render.progress_text import line, place, share_done, shortened
+from hxbench.render.status import COLOURS
 
 EVERY_S = 1.0  # between two updates: as often as there is anything new
 MOST = 120  # points of a line; when there are more, every other one goes
@@ -26,7 +27,7 @@ _STYLE = (
     ".hx-live .hx-panels{display:flex;flex-wrap:wrap;gap:.5em 1.5em;margin:.5em 0}"
     ".hx-live figure{margin:0;flex:1 1 14em}.hx-live svg{width:100%;height:4.5em;display:block}"
     ".hx-live figcaption{display:flex;justify-content:space-between}"
-    ".hx-live .hx-bad{color:#c62f28;font-weight:600}.hx-live .hx-quiet{opacity:.75}"
+    f"{COLOURS}.hx-live .hx-quiet{{opacity:.75}}"
 )
 
 
@@ -115,7 +116,13 @@ def live(progress: Mapping[str, Any], planned: Outline | None, samples: Sequence
         f'<div><b>{head}</b></div><progress max="1"{done} aria-label="{head}"></progress>'
         f"<div>{escape(' · '.join(figures))}</div>"
         + (f'<div class="hx-bad">✕ last error: {escape(shortened(error))}</div>' if error else "")
-        + f'<div class="hx-panels">{"".join(_panels(samples))}</div></div>'
+        + f'<div class="hx-panels">{"".join(_panels(samples))}</div>'
+        + (
+            ""
+            if all(each.measuring for each in samples)
+            else '<div class="hx-quiet">Grey: not measured</div>'
+        )
+        + "</div>"
     )
 
 

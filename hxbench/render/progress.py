@@ -71,16 +71,21 @@ def _width(terminal: TextIO) -> int:
 
 
 def view() -> View:
-    """Returns the view that fits where this runs: a notebook somebody looks at, or lines on stderr.
-
-    Whoever runs a notebook headless, as papermill does, cannot answer a question, and says so with each cell.
-    """
+    """Returns the view that fits where this runs: a notebook that somebody looks at, or lines on stderr."""
     if "IPython" in sys.modules:
         from IPython import get_ipython
 
         kernel = getattr(get_ipython(), "kernel", None)
-        if kernel is not None and kernel.get_parent("shell").get("content", {}).get("allow_stdin", True):
+        if kernel is not None and _can_be_asked(kernel):
             from hxbench.render.notebook_view import NotebookView
 
             return NotebookView()
     return TextView()
+
+
+def _can_be_asked(kernel: Any) -> bool:
+    """Whether somebody sits before the notebook: papermill and its like allow no input."""
+    asked: Any = getattr(kernel, "get_parent", lambda _: {})(
+        "shell"
+    )  # which kernels other than ipykernel lack
+    return bool(asked.get("content", {}).get("allow_stdin", True))
