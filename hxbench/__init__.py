@@ -6,10 +6,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hxbench.sweeping import Sweep, open_sweep, sweep
     from hxbench.workbench import Run, certify, judge, open, plan, render, run, verify
 
 __version__ = "0.1.0"
-__all__ = ["Run", "certify", "judge", "open", "plan", "render", "run", "verify"]
+_SWEEPING = ("Sweep", "open_sweep", "sweep")
+__all__ = [
+    "Run",
+    "Sweep",
+    "certify",
+    "judge",
+    "open",
+    "open_sweep",
+    "plan",
+    "render",
+    "run",
+    "sweep",
+    "verify",
+]
 
 
 class _Face(ModuleType):
@@ -25,7 +39,7 @@ sys.modules[__name__].__class__ = _Face
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("hxbench.workbench"), name)
+        return getattr(import_module(f"hxbench.{'sweeping' if name in _SWEEPING else 'workbench'}"), name)
     raise AttributeError(f"module 'hxbench' has no attribute {name!r}")
 
 

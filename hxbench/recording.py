@@ -63,6 +63,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def require_consent(profile: Profile, plans: Sequence[Sequence[Planned]], *, yes: bool) -> None:
+    """Raises InputError when a server elsewhere, whose tokens somebody pays for, may be asked for many."""
+    host = urlsplit(str(profile.target.server)).hostname or "localhost"
+    tokens = sum(row.max_tokens for planned in plans for row in planned)
+    if tokens > FREE_TOKENS and not yes and not _is_loopback(host):
+        raise InputError(
+            f"{host} is not this machine and may be asked for {units.count(tokens)} output tokens: "
+            "pass --yes, or lower limits.tokens"
+        )
+
+
 class Recording:
     """One run being recorded."""
 
@@ -99,7 +110,7 @@ class Recording:
         preflight.require_sendable(profile, (*prompts, *self._questions))
         self._plans = [build(profile, prompts, trial) for trial in range(1, profile.load.trials + 1)]
         self._texts = texts.planned(profile, prompts, self._plans)
-        self._require_consent()
+        require_consent(profile, self._plans, yes=self._yes)
         self._model = self._find_model()
         target = self._wanted_dir or outputs()
         with lock.measuring(target), stop_signals() as asked:
@@ -120,16 +131,6 @@ class Recording:
             run_directory.point_latest(self._dir)
         self._raise_if_broken(ending)
         return self._dir
-
-    def _require_consent(self) -> None:
-        """Somebody pays for the tokens of a server elsewhere."""
-        host = urlsplit(str(self._profile.target.server)).hostname or "localhost"
-        tokens = sum(row.max_tokens for planned in self._plans for row in planned)
-        if tokens > FREE_TOKENS and not self._yes and not _is_loopback(host):
-            raise InputError(
-                f"{host} is not this machine and may be asked for {units.count(tokens)} output tokens: "
-                "pass --yes, or lower limits.tokens"
-            )
 
     def _find_model(self) -> Path | None:
         if self._profile.target.server != EMBEDDED:

@@ -28,6 +28,7 @@ from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, tables
+from hxbench.render.frames import Frames
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -64,7 +65,7 @@ class Run:
     @cached_property
     def certificate(self) -> cards.Certificate:
         """What certificate.json holds: status, verdicts, ledger, summary, and what they rest on."""
-        return cards.Certificate(certificates.build(self.records))
+        return cards.Certificate(self.frames.certificate)
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -75,6 +76,21 @@ class Run:
     def ledger(self) -> pd.DataFrame:
         """What may have falsified a number, each with its measured size and its limit, as ready text."""
         return tables.ledger_table(self.certificate)
+
+    @property
+    def calibration(self) -> pd.DataFrame | None:
+        """The instrument's own errors; None of a run that was not calibrated."""
+        return tables.calibration_table(self.certificate)
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The catalogue's cases, their requirements and what became of each."""
+        return tables.matrix_table(self.certificate)
+
+    def claim(self, name: str | None = None) -> pd.DataFrame | None:
+        """Returns all that a check, such as `ttft.p50`, rests on; without a name that nearest its limit."""
+        closest = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
+        return tables.claim_table(self.certificate, name or closest[0]) if name or closest else None
 
     @property
     def stages(self) -> pd.DataFrame | None:
@@ -94,12 +110,12 @@ class Run:
     @cached_property
     def figures(self) -> run_view.Figures:
         """The figures of the run: `run.figures.ttft()`."""
-        return run_view.Figures(self.records)
+        return run_view.Figures(self.records, self.frames)
 
     @cached_property
-    def frames(self) -> run_view.Frames:
+    def frames(self) -> Frames:
         """The frames behind the figures, under the same names: `run.frames.ttft()`."""
-        return run_view.Frames(self.records)
+        return Frames(self.records)
 
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""
@@ -135,7 +151,10 @@ def open(path: str | Path) -> Run:
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
         what = "not a run: it has no folder records/" if run_dir.is_dir() else "no such folder"
-        raise DirectoryError(f"{path}: {what}; runs are folders below outputs/, the last one outputs/latest")
+        hint = "runs are folders below outputs/, the last one outputs/latest"
+        if (run_dir / "sweep.json").exists():
+            hint = "hx.open_sweep opens it"
+        raise DirectoryError(f"{path}: {what}; {hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)

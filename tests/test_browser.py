@@ -17,8 +17,9 @@ from records_by_hand import facts, records
 from hxbench.render.certificate_page import page as certificate_page
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.exporter import page as notebook_page
+from hxbench.render.frames import Frames
 from hxbench.render.plot_data import PLOTLY_MIME
-from hxbench.render.run_view import Figures, Frames, Result, card_html
+from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
 # From recipes that were tried: no sandbox as root, no GPU, and no name resolves.

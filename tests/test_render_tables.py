@@ -10,7 +10,8 @@ from records_by_hand import records
 from hxbench.judge.forecast import Forecast, Need, Outline
 from hxbench.judge.verify import Group, Verification
 from hxbench.render.cards import Certificate, ForecastCard, VerificationCard, card
-from hxbench.render.run_view import Figures, Frames
+from hxbench.render.frames import Frames
+from hxbench.render.run_view import Figures
 from hxbench.render.tables import (
     Table,
     difference_table,

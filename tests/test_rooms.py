@@ -19,6 +19,7 @@ ROOMS = [
     {"render"},
     {"recording"},
     {"workbench"},
+    {"sweeping"},
     {"cli"},
     {"__main__"},
 ]

@@ -10,7 +10,7 @@ from hxbench.cli import measuring, runs, servers
 from hxbench.errors import HxbenchError
 
 _COMMANDS = (
-    measuring.certify, measuring.plan, measuring.run,
+    measuring.certify, measuring.plan, measuring.run, measuring.sweep,
     runs.judge, runs.render, runs.show, runs.verify,
     measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip

@@ -94,6 +94,38 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 
 
 @click.command()
+@profile_flags
+@click.option("--rates", metavar="LIST", help="Open loop: the rates to measure at, such as 0.5,1,2.")
+@recording_flags
+@json_flag("the table")
+def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
+    """Record PROFILE at each load: --users 1,2,4,8 or --rates 0.5,1,2.
+
+    A folder with a run each, and benchmark.html; no verdict. With --out what is there is not measured again.
+    """
+    from hxbench import sweeping
+
+    if flags["rate"] is not None:
+        raise InputError("--rate: has no place in a sweep, which has --rates LIST")
+    asked = sweeping.loads(flags["users"], rates)
+    if asked is None:
+        raise InputError("sweep: no loads: give --users 1,2,4,8 or --rates 0.5,1,2")
+    axis, values = asked
+    profiles = {load: resolved(profile, flags | {"users": None, axis: str(load)}) for load in values}
+    found = sweeping.measure(axis, profiles, out, yes=flags["yes"])
+    shortfall = sweeping.render(found.path) if found.runs else None
+    if as_json:
+        click.echo(found.frame.to_json(orient="records", indent=1))
+    else:
+        click.echo(f"{found}\n\n{found.path / 'benchmark.html'}")
+    if found.signal:
+        return 128 + found.signal
+    if shortfall:
+        click.echo(f"hxbench: notebook benchmark: {shortfall}", err=True)
+    return 4 if shortfall or found.missing else 0
+
+
+@click.command()
 @click.option(
     "--from-run",
     type=click.Path(path_type=Path),
