@@ -36,6 +36,7 @@ from hxbench.record.supervisor import (
     Served,
     StopRequest,
     Trial,
+    await_caught_up,
     start_decoder,
     stop_signals,
 )
@@ -47,6 +48,7 @@ from hxbench.servers.model import MODELS, model_file
 from hxbench.servers.pacing import Pace
 from hxbench.wire.dialects import answers
 
+DECODED = ("requests", "reads", "clock", "phases", "series")  # what the journals are made into
 PROBE = "journal-probe"  # of the calibration: apart from the measured load
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
 
@@ -155,12 +157,9 @@ class Recording:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
         self._show.begin(outline(self._profile, self._plans))
-        ending: dict[str, Any] = {"state": "complete", "reason": None}
         with (self._dir / "log.txt").open("ab") as log:
-            child = start_decoder(self._profile, self._dir, log)
             try:
-                for trial, planned in enumerate(self._plans, start=1):
-                    self._one_trial(trial, planned, child, asked, log)
+                ending: dict[str, Any] = {"state": "complete", "reason": self._until_decided(asked, log)}
             except Interrupted as stop:
                 ending = {
                     "state": "interrupted",
@@ -171,16 +170,48 @@ class Recording:
                 if isinstance(error, InputError) and not self._measuring:
                     raise
                 ending = {"state": "failed", "reason": str(error)}
-            finally:
-                child.stop(timeout=DECODER_END_S)
-                self._show_end(child)
         self._store(ending)
         return ending
+
+    def _until_decided(self, asked: StopRequest, log: IO[bytes]) -> str | None:
+        """Records trials up to the look that decides every limit; returns why that is not after the last."""
+        begin, planned = 0, self._profile.looks_after
+        for look, end in enumerate(planned, start=1):
+            with self._decoding(log) as child:
+                if begin:
+                    await_caught_up(child, asked)
+                for trial in range(begin + 1, end + 1):
+                    self._one_trial(trial, self._plans[trial - 1], child, asked, log)
+            if look < len(planned) and self._is_decided(f"look {look} of {len(planned)}"):
+                return f"decided at look {look} of {len(planned)}"
+            begin = end
+        return None
+
+    @contextmanager
+    def _decoding(self, log: IO[bytes]) -> Iterator[Child]:
+        child = start_decoder(self._profile, self._dir, log)
+        try:
+            yield child
+        finally:
+            child.stop(timeout=DECODER_END_S)
+            self._show_end(child)
+
+    def _is_decided(self, look: str) -> bool:
+        """Judges what is recorded so far; when it decides not every limit, it is made a run in progress."""
+        from hxbench.judge import looks  # brings in pandas and scipy: not on the way to the first request
+
+        self._write_records()
+        decided = looks.is_decided(self._dir)
+        self._show.say(f"{look}: {'every limit is decided' if decided else 'not every limit is decided yet'}")
+        if not decided:
+            for name in DECODED:  # as long as they are there a run counts as recorded, its journal as read
+                (self._dir / "records" / f"{name}.parquet").unlink()
+        return decided
 
     def _show_end(self, child: Child) -> None:
         """Shows the decoder's last word, which has counted everything."""
         while (news := child.event(0)) is not None:
-            if news["event"] == "finished" and self._measuring:
+            if news["event"] == "finished" and self._schedule_hashes:
                 self._show.update(news)
 
     def _one_trial(
@@ -200,7 +231,7 @@ class Recording:
                     self._schedule = recording.record(
                         planned, self._schedule, child, asked, self._show.update, self._note_schedule
                     )
-                if trial == len(self._plans) and self._profile.checks:
+                if trial in self._profile.looks_after and self._profile.checks:
                     preflight.functional_checks(client, self._profile, self._questions)
             finally:
                 self._exchanges += client.exchanges
@@ -256,6 +287,13 @@ class Recording:
             server.stop()
 
     def _store(self, ending: Mapping[str, Any]) -> None:
+        self._write_records()
+        shutil.rmtree(self._dir / PROBE, ignore_errors=True)
+        write_json(self._dir / "records" / "ending.json", ending)
+        if self._profile.keep.text != "full":
+            shutil.rmtree(self._dir / "journal")
+
+    def _write_records(self) -> None:
         records = self._dir / "records"
         sampler.finish(self._dir)
         if not run_directory.is_recorded(self._dir) and (records / "schedule.parquet").exists():
@@ -266,12 +304,8 @@ class Recording:
             decoder.finish(self._dir, answer, hash_text=hash_text, secrets=secrets)
         if self._before:
             write_json(records / "calibration.json", {"before": self._before, "beside": self._beside})
-        shutil.rmtree(self._dir / PROBE, ignore_errors=True)
         write_json(records / "exchanges.json", self._exchanges)
         write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
-        write_json(records / "ending.json", ending)
-        if self._profile.keep.text != "full":
-            shutil.rmtree(self._dir / "journal")
 
     def _facts(self, finished: datetime | None) -> dict[str, Any]:
         target = self._profile.target

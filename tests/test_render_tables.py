@@ -21,7 +21,7 @@ from hxbench.render.tables import (
     verdict_table,
 )
 
-OUTLINE = Outline(60, False, 6, 1, 960, None, None)
+OUTLINE = Outline(60, False, 6, 1, 960, None, None, ())
 
 
 def test_other_tools_figures_stand_in_a_column_each_and_equal_ones_are_not_repeated() -> None:

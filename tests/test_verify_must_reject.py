@@ -7,7 +7,7 @@ written anew, where only the records do; and, where the records were changed, ju
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from runs_by_hand import good, read_table, store, write_table
 
 from hxbench import cli, workbench
 from hxbench.errors import EvidenceError
+from hxbench.judge.looks import until
+from hxbench.records.run_directory import Records, open_records
 from hxbench.render import manifest
 
 Change = Callable[[Path], None]
@@ -44,11 +46,31 @@ def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "rendered": store(good(), folder / "rendered"),
         "open": store(good(loop="open", **undecided), folder / "open"),
         "failures": store(good(failed={3, 50}), folder / "failures"),
+        "ended early": store(until(six({"p50": "500 ms"}), 3), folder / "ended early"),
+        "went on": store(six({"p95": "500 ms"}), folder / "went on"),
     }
     workbench.render(made["rendered"])
-    for name in ("certified", "open", "failures"):
+    for name in ("certified", "open", "failures", "ended early", "went on"):
         workbench.judge(made[name])
     return made
+
+
+def six(ttft: dict[str, str]) -> Records:
+    """A run of six trials, too short to decide a p95 at its first look, after three."""
+    return good(trials=6, requests=28, tokens=4, profile={"objectives": {"ttft": ttft}})
+
+
+def cut_after(trials: int) -> Change:
+    """Takes the later trials out of every table, and notes the hash of the shorter schedule."""
+
+    def change(run: Path) -> None:
+        whole = replace(open_records(run), reads=read_table(run, "reads"))
+        shorter = store(until(whole, trials), run.parent / "shorter")
+        for name in ("records", "facts.json"):
+            shutil.move(run / name, run.parent / f"longer {name}")
+            shutil.move(shorter / name, run / name)
+
+    return change
 
 
 def edited_json(name: str, edit: Callable[[Any], None]) -> Change:
@@ -321,6 +343,13 @@ BAD = {
         ),
         "have no row, though the run came to its end", judged=True,
     ),
+    "stopped where no look was planned": Bad(
+        cut_after(2), "ends after trial 2, at no planned look (after 3, 6)", judged=True, base="ended early"
+    ),
+    "stopped at a look that left a limit open": Bad(
+        cut_after(3), "ends after trial 3 of 6, where not every limit is decided (ttft.p95)", judged=True,
+        base="went on",
+    ),
     # what stands beside the records
     "a limit widened in the profile": Bad(
         replaced_text("profile.yaml", "<= 0.5 s", "<= 5 s"), "profile.yaml: notes the hash", judged=False
@@ -505,7 +534,7 @@ def test_what_only_the_hashes_show_is_refused(name: str, copied: Callable[[str],
     assert [] != [fault for fault in faults if said in fault], faults
 
 
-@pytest.mark.parametrize("base", ["certified", "rendered", "open", "failures"])
+@pytest.mark.parametrize("base", ["certified", "rendered", "open", "failures", "ended early", "went on"])
 def test_the_good_run_is_verified(base: str, copied: Callable[[str], Path]) -> None:
     assert () == workbench.verify(copied(base)).faults
 

@@ -59,7 +59,7 @@ class Sample:
         """Returns how many requests have a value."""
         return int(np.count_nonzero(self.counts))
 
-    def worth(self, level: float) -> Worth:
+    def worth(self, level: float, alpha: float = ALPHA_PASS) -> Worth:
         """Returns how many independent requests the values are worth to a gate on the quantile at `level`.
 
         The values of one request may all be alike, which no dependence between them can be worse than: they
@@ -67,7 +67,7 @@ class Sample:
         """
         levels = [each for each in LEVELS if each != level] + [level]
         series = {f"level {each:g}": self._shares_over(each) for each in levels}
-        return worth(series, _clusters(self.counts), alpha=ALPHA_PASS)
+        return worth(series, _clusters(self.counts), alpha=alpha)
 
     def _shares_over(self, level: float) -> list[Values]:
         """Returns for each trial the share of each request's values that is over the sample's quantile.
