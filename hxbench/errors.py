@@ -45,7 +45,7 @@ class BusyError(HxbenchError):
 class StoppedError(HxbenchError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
-        self.exit_status = 128 + signal
+        self.signal, self.exit_status = signal, 128 + signal
 
 
 class EvidenceError(HxbenchError):

@@ -22,6 +22,8 @@ from runs_by_hand import good, store
 
 import hxbench as hx
 from hxbench.render import run_view
+from hxbench.render.frames import Frames
+from hxbench.render.sweep_view import SweepFigures
 from tests import servers
 from tests.servers import Behaviour, Server, plain
 
@@ -208,11 +210,13 @@ def test_tab_leads_to_the_public_names_and_nothing_else(shared: BlockingKernelCl
     assert sorted(hx.__all__) == completions(shared, "hx.")
     assert sorted([*public(hx.Run), "path"]) == completions(shared, "run.")
     assert public(run_view.Figures) == completions(shared, "run.figures.")
-    assert public(run_view.Frames) == completions(shared, "run.frames.")
+    assert public(Frames) == completions(shared, "run.frames.")
     assert ["ttft"] == completions(shared, "run.figures.tt")
 
 
-@pytest.mark.parametrize("kind", [hx.Run, run_view.Figures, run_view.Frames], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [hx.Run, hx.Sweep, run_view.Figures, Frames, SweepFigures], ids=lambda kind: kind.__name__
+)
 def test_every_name_that_tab_shows_says_what_it_is(kind: type) -> None:
     offered = {name: inspect.getattr_static(kind, name) for name in public(kind)}
     assert [] == [name for name, each in offered.items() if not inspect.getdoc(each)]

@@ -27,6 +27,8 @@ _KEPT = ["request_id", "trial", "outcome"]
 class Frames(Offers):
     """The frames that the figures of the same name draw, whole."""
 
+    HELD = "run.frames"
+
     def __init__(self, records: Records) -> None:
         self._records = records
 

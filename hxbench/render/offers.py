@@ -1,26 +1,28 @@
 """What an object with many methods shows of itself: their names, and the first line of what each says."""
 
 import inspect
+from typing import ClassVar
 
 from hxbench.records.run_directory import Records
 from hxbench.render.tables import Table
 
 
 class Offers:
-    """Shows the public methods of a class that is made from the records of a run."""
+    """Shows the public methods of what a user holds by the name `HELD`, such as `run.figures`."""
 
-    _records: Records
+    HELD: ClassVar[str]
 
     def __repr__(self) -> str:
         return f"{self._named()}: {', '.join(self._offered())}"
 
     def _repr_html_(self) -> str:
-        name = type(self).__name__.lower()
-        rows = [[f"run.{name}.{method}()", says] for method, says in self._offered().items()]
+        rows = [[f"{self.HELD}.{method}()", says] for method, says in self._offered().items()]
         return Table(rows, columns=[self._named().capitalize(), "What it returns"])._repr_html_()
 
     def _named(self) -> str:
-        return f"{type(self).__name__.lower()} of {self._records.path.name}"
+        whose, _, what = self.HELD.partition(".")
+        records: Records | None = getattr(self, "_records", None)
+        return f"{what} of {records.path.name if records else f'the {whose}'}"
 
     def _offered(self) -> dict[str, str]:
         methods = {name: each for name, each in vars(type(self)).items() if inspect.isfunction(each)}

@@ -31,6 +31,8 @@ _STYLE = (
 class Figures(Offers):
     """The figures of a run; each has its frame in `frames` under the same name."""
 
+    HELD = "run.figures"
+
     def __init__(self, records: Records, frames: Frames | None = None) -> None:
         self._frames = frames or Frames(records)
         self._records = records
