@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hxbench import units, workbench
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError
 from hxbench.judge.operating_point import operating_point
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
@@ -232,6 +232,14 @@ def measure(
     except InputError:
         _take_back(folder, axis, known, profiles)
         raise
+    except StoppedError as stop:
+        _take_back(folder, axis, known, profiles)
+        if not folder.exists():
+            raise
+        kept = f"hx.open_sweep({str(folder.resolve())!r})"
+        raise StoppedError(
+            f"stopped between two loads; the finished ones are kept: {kept}", stop.signal
+        ) from None
     return Sweep(folder.resolve(), axis, wanted)
 
 
