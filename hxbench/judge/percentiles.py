@@ -13,7 +13,7 @@ from hxbench.stats.quantiles import nearest_rank
 
 LEVELS = ("p50", "p95", "p99")
 PER_WINDOW = 40  # values on average, so that most windows have a p95
-MOST_WINDOWS = 60
+MOST_WINDOWS = 40
 FEWEST = 10  # values of a window of which anything is said
 
 _Values = NDArray[np.float64]
