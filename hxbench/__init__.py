@@ -1,18 +1,46 @@
 """Says, with evidence, whether an LLM inference server is good enough to ship."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hxbench.workbench import Run, certify, judge, open, plan, render, run, verify
+    from hxbench.sweeping import Sweep, open_sweep, sweep
+    from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
 
 __version__ = "0.1.0"
-__all__ = ["Run", "certify", "judge", "open", "plan", "render", "run", "verify"]
+_SWEEPING = ("Sweep", "open_sweep", "sweep")
+__all__ = [
+    "Run",
+    "Sweep",
+    "certify",
+    "judge",
+    "open",
+    "open_sweep",
+    "plan",
+    "render",
+    "run",
+    "sign",
+    "sweep",
+    "verify",
+]
+
+
+class _Face(ModuleType):
+    """This package: `judge`, `plan` and `render` stay functions when the rooms of that name come in."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Face
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("hxbench.workbench"), name)
+        return getattr(import_module(f"hxbench.{'sweeping' if name in _SWEEPING else 'workbench'}"), name)
     raise AttributeError(f"module 'hxbench' has no attribute {name!r}")
 
 

@@ -7,6 +7,7 @@ HxbenchError                    4  hxbench itself, or a record that cannot be us
 │   └── DirectoryError             a folder or file that cannot be read or written
 ├── BusyError                   2  another run measures on this machine
 ├── EvidenceError               4  a run directory that does not hold what it should
+├── UnsoundError                1  a run in which `verify` finds faults, so that nobody should sign it
 └── IncompleteError             4  the run ended before its records were whole
 """
 
@@ -43,6 +44,10 @@ class BusyError(HxbenchError):
 
 class EvidenceError(HxbenchError):
     pass
+
+
+class UnsoundError(HxbenchError):
+    exit_status = 1
 
 
 class IncompleteError(HxbenchError):

@@ -22,6 +22,7 @@ from hxbench.plan.workload import load_prompts
 from hxbench.record import (
     decoder,
     facts,
+    journals,
     lock,
     preflight,
     priority,
@@ -36,6 +37,7 @@ from hxbench.record.supervisor import (
     Served,
     StopRequest,
     Trial,
+    await_caught_up,
     start_decoder,
     stop_signals,
 )
@@ -48,6 +50,7 @@ from hxbench.servers.model import MODELS, model_file
 from hxbench.servers.pacing import Pace
 from hxbench.wire.dialects import answers
 
+DECODED = ("requests", "reads", "clock", "phases", "series")  # what the journals are made into
 PROBE = "journal-probe"  # of the calibration: apart from the measured load
 FREE_TOKENS = 10_000  # more than this from a server elsewhere asks for --yes
 
@@ -62,6 +65,17 @@ def _is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+def require_consent(profile: Profile, plans: Sequence[Sequence[Planned]], *, yes: bool) -> None:
+    """Raises InputError when a server elsewhere, whose tokens somebody pays for, may be asked for many."""
+    host = urlsplit(str(profile.target.server)).hostname or "localhost"
+    tokens = sum(row.max_tokens for planned in plans for row in planned)
+    if tokens > FREE_TOKENS and not yes and not _is_loopback(host):
+        raise InputError(
+            f"{host} is not this machine and may be asked for {units.count(tokens)} output tokens: "
+            "pass --yes, or lower limits.tokens"
+        )
 
 
 class Recording:
@@ -104,7 +118,7 @@ class Recording:
         preflight.require_sendable(profile, (*prompts, *self._questions))
         self._plans = [build(profile, prompts, trial) for trial in range(1, profile.load.trials + 1)]
         self._texts = texts.planned(profile, prompts, self._plans)
-        self._require_consent()
+        require_consent(profile, self._plans, yes=self._yes)
         self._model = self._find_model()
 
     def record(self) -> Path:
@@ -127,16 +141,6 @@ class Recording:
             run_directory.point_latest(self._dir)
         self._raise_if_broken(ending)
         return self._dir
-
-    def _require_consent(self) -> None:
-        """Somebody pays for the tokens of a server elsewhere."""
-        host = urlsplit(str(self._profile.target.server)).hostname or "localhost"
-        tokens = sum(row.max_tokens for planned in self._plans for row in planned)
-        if tokens > FREE_TOKENS and not self._yes and not _is_loopback(host):
-            raise InputError(
-                f"{host} is not this machine and may be asked for {units.count(tokens)} output tokens: "
-                "pass --yes, or lower limits.tokens"
-            )
 
     def _find_model(self) -> Path | None:
         if self._profile.target.server != EMBEDDED:
@@ -161,12 +165,9 @@ class Recording:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
         self._show.say(sentence(outline(self._profile, self._plans)))
-        ending: dict[str, Any] = {"state": "complete", "reason": None}
         with (self._dir / "log.txt").open("ab") as log:
-            child = start_decoder(self._profile, self._dir, log)
             try:
-                for trial, planned in enumerate(self._plans, start=1):
-                    self._one_trial(trial, planned, child, asked, log)
+                ending: dict[str, Any] = {"state": "complete", "reason": self._until_decided(asked, log)}
             except Interrupted as stop:
                 ending = {
                     "state": "interrupted",
@@ -177,10 +178,42 @@ class Recording:
                 if isinstance(error, InputError) and not self._measuring:
                     raise
                 ending = {"state": "failed", "reason": str(error)}
-            finally:
-                child.stop(timeout=DECODER_END_S)
         self._store(ending)
         return ending
+
+    def _until_decided(self, asked: StopRequest, log: IO[bytes]) -> str | None:
+        """Records trials up to the look that decides every limit; returns why that is not after the last."""
+        begin, planned = 0, self._profile.looks_after
+        for look, end in enumerate(planned, start=1):
+            with self._decoding(log) as child:
+                if begin:
+                    await_caught_up(child, asked)
+                for trial in range(begin + 1, end + 1):
+                    self._one_trial(trial, self._plans[trial - 1], child, asked, log)
+            if look < len(planned) and self._is_decided(f"look {look} of {len(planned)}"):
+                return f"decided at look {look} of {len(planned)}"
+            begin = end
+        return None
+
+    @contextmanager
+    def _decoding(self, log: IO[bytes]) -> Iterator[Child]:
+        child = start_decoder(self._profile, self._dir, log)
+        try:
+            yield child
+        finally:
+            child.stop(timeout=DECODER_END_S)
+
+    def _is_decided(self, look: str) -> bool:
+        """Judges what is recorded so far; when it decides not every limit, it is made a run in progress."""
+        from hxbench.judge import looks  # brings in pandas and scipy: not on the way to the first request
+
+        self._write_records()
+        decided = looks.is_decided(self._dir)
+        self._show.say(f"{look}: {'every limit is decided' if decided else 'not every limit is decided yet'}")
+        if not decided:
+            for name in DECODED:  # as long as they are there a run counts as recorded, its journal as read
+                (self._dir / "records" / f"{name}.parquet").unlink()
+        return decided
 
     def _one_trial(
         self, trial: int, planned: Sequence[Planned], child: Child, asked: StopRequest, log: IO[bytes]
@@ -199,7 +232,7 @@ class Recording:
                     self._schedule = recording.record(
                         planned, self._schedule, child, asked, self._show.update, self._note_schedule
                     )
-                if trial == len(self._plans) and self._profile.checks:
+                if trial in self._profile.looks_after and self._profile.checks:
                     preflight.functional_checks(client, self._profile, self._questions)
             finally:
                 self._exchanges += client.exchanges
@@ -254,6 +287,12 @@ class Recording:
             server.stop()
 
     def _store(self, ending: Mapping[str, Any]) -> None:
+        self._write_records()
+        shutil.rmtree(self._dir / PROBE, ignore_errors=True)
+        write_json(self._dir / "records" / "ending.json", ending)
+        journals.settle(self._dir, self._profile.keep.text, preflight.secrets(self._profile))
+
+    def _write_records(self) -> None:
         records = self._dir / "records"
         sampler.finish(self._dir)
         if not run_directory.is_recorded(self._dir) and (records / "schedule.parquet").exists():
@@ -264,12 +303,8 @@ class Recording:
             decoder.finish(self._dir, answer, hash_text=hash_text, secrets=secrets)
         if self._before:
             write_json(records / "calibration.json", {"before": self._before, "beside": self._beside})
-        shutil.rmtree(self._dir / PROBE, ignore_errors=True)
         write_json(records / "exchanges.json", self._exchanges)
         write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
-        write_json(records / "ending.json", ending)
-        if self._profile.keep.text != "full":
-            shutil.rmtree(self._dir / "journal")
 
     def _facts(self, finished: datetime | None) -> dict[str, Any]:
         target = self._profile.target

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,10 +31,10 @@ Values = NDArray[np.float64]
 
 
 def pool(folder: Path) -> Records:
-    """Returns the records of the pool in a folder; measures it unless it lies there."""
-    return workbench.run(
-        "smollm2-135m", folder, load__trials=TRIALS, load__requests=REQUESTS, load__warmup=WARMUP, checks=[]
-    ).records
+    """Returns the records of the pool in a folder; measures it, all its trials, unless it lies there."""
+    load = {"trials": TRIALS, "looks": 1, "requests": REQUESTS, "warmup": WARMUP}
+    asked: dict[str, Any] = {f"load__{key}": value for key, value in load.items()}
+    return workbench.run("smollm2-135m", folder, checks=[], **asked).records
 
 
 def statistics(measured: Measured) -> dict[tuple[str, str], Values]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hxbench import cli
+from hxbench.render import proposal
 from tests import servers
 from tests.servers import Behaviour, Server, plain
 
@@ -137,6 +138,8 @@ def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.C
         "render",
         "show",
         "verify",
+        "sign",
+        "keygen",
         "index",
         "gc",
         "init",
@@ -231,7 +234,7 @@ def test_a_taken_port_is_named(capfd: pytest.CaptureFixture[str]) -> None:
 def test_our_own_bug_gives_one_line_and_a_traceback_in_a_file(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, workplace: Path
 ) -> None:
-    monkeypatch.setattr("hxbench.render.proposal.write", lambda *_: 1 / 0)
+    monkeypatch.setattr(proposal, "write", lambda *_: 1 / 0)
     assert 4 == cli.run_command(["init"])
     said = capfd.readouterr().err
     assert 1 == len(said.splitlines())

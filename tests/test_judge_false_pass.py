@@ -4,6 +4,8 @@ Each simulated run is one gate on N requests; the seeds are fixed, so the shares
 does the same at length.
 """
 
+from functools import partial
+
 import numpy as np
 import pytest
 import reference
@@ -15,7 +17,14 @@ from hxbench.plan.objectives import Objective
 from hxbench.stats.means import batch_means, mean_of
 from hxbench.stats.sample_size import required_n
 from simulation import processes
-from simulation.error_rates import at_the_limit, verdict
+from simulation.error_rates import (
+    TRIALS,
+    at_the_limit,
+    looked_at_twice,
+    mean_at_the_limit,
+    mean_verdict,
+    verdict,
+)
 from simulation.processes import Process
 
 RUNS = 600
@@ -113,6 +122,23 @@ def test_taken_as_independent_a_queue_would_pass_at_its_limit_much_more_often() 
 def test_trials_that_differ_pass_at_the_limit_no_more_often() -> None:
     for decided in at_the_limit(processes.trials_that_differ(0.2), 1000, 5, 100).values():
         assert shares(decided)[0] <= 0.05 + 0.02
+
+
+def test_two_looks_of_half_the_error_each_err_no_more_often_than_one() -> None:
+    for decided in at_the_limit(
+        processes.trials_that_differ(0.2), 1000, TRIALS, 100, looked_at_twice
+    ).values():
+        assert shares(decided)[0] <= 0.05 + 0.02
+
+
+def test_two_looks_at_an_exact_gate_keep_to_its_errors_only_when_they_share_them() -> None:
+    twice = partial(looked_at_twice, at_once=mean_verdict)
+    (_, once), (passed, failed), (passed_whole, failed_whole) = (
+        shares(mean_at_the_limit(2000, decide)) for decide in (mean_verdict, twice, partial(twice, looks=1))
+    )
+    assert (passed <= ALPHA_PASS + 0.007, failed <= ALPHA_FAIL + 0.01) == (True, True)  # two standard errors
+    assert passed_whole > ALPHA_PASS + 0.007
+    assert failed_whole > max(ALPHA_FAIL + 0.02, once)
 
 
 def test_independent_requests_keep_most_of_their_worth() -> None:

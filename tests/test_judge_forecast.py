@@ -43,6 +43,14 @@ def test_a_share_needs_what_a_quantile_of_the_same_share_needs() -> None:
         assert Need(gate, 72, 230, 613) == need(found, gate)
 
 
+@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (72, 462, 1231))])
+def test_several_trials_need_more_by_students_factor(trials: int, counts: tuple[int, ...]) -> None:
+    # (1.960 / 2.776)^2 = 0.498 of five trials, at one look
+    load = {"load__trials": trials, "load__looks": 1, "limits__requests": 1000}
+    found = need(planned(**load, objectives={"ttft": {"p95": "1 s"}}), "ttft.p95")
+    assert counts == (found.fewest, found.missing_quarter, found.missing_half)
+
+
 def test_inflation_multiplies_what_shares_need_and_nothing_else() -> None:
     found = planned(2.5, objectives={"ttft": {"p95": "1 s", "mean": "1 s"}})
     assert Need("ttft.p95", 180, 575, 1533) == need(found, "ttft.p95")
@@ -90,6 +98,44 @@ def test_an_open_loop_is_known_from_its_schedule() -> None:
 def test_an_open_loop_of_so_many_requests_ends_with_the_last_one_due() -> None:
     found = planned(load__rate="2 req/s", load__arrivals="constant").outline
     assert (100, 49.5) == (found.measured, found.seconds)
+
+
+def test_two_looks_say_where_a_run_may_end_and_what_each_may_err_with() -> None:
+    error_rate = {"load__trials": 6, "limits__requests": 1000, "objectives": {"error_rate": "5 %"}}
+    found = planned(**error_rate, load__rate="2 req/s", load__arrivals="constant")
+    assert [(3, 300, 148.5), (6, 600, 297.0)] == [
+        (look.trials, look.measured, look.seconds) for look in found.outline.looks
+    ]
+    assert (0.0125, 0.025) == (found.alpha_pass, found.alpha_fail)
+    # 252 and 720 at alpha 0.0125 and 90 % power, over (2.241 / 3.163)^2 of six trials
+    assert Need("error_rate.share", 86, 502, 1435) == found.needs[0]
+    lines = as_text(found).splitlines()
+    assert lines[2].endswith("at 90 % power, times an inflation of 1 and Student's factor of 6 trials")
+    assert (
+        "ends at the first look that decides every limit: after 3 trials (300 requests in 148 s), "
+        "or after 6 trials (600 requests in 297 s)"
+    ) in lines
+    assert "each of the 2 looks errs with 1.25 % for a PASS, 2.5 % for all FAILs" in lines
+
+
+def test_looks_of_a_closed_loop_by_time_have_at_most_so_many_requests() -> None:
+    load = {"load__trials": 5, "load__requests": None, "load__measure": "50 s", "limits__requests": 1000}
+    said = as_text(planned(**load, objectives={"error_rate": "5 %"}))
+    assert "after 3 trials (at most 600 requests in 150 s), or after 5 trials (at most 1 000 req" in said
+
+
+@pytest.mark.parametrize("load", [{"load__trials": 6, "load__looks": 1}, {"load__trials": 3}])
+def test_one_look_needs_no_word(load: dict[str, Any]) -> None:
+    found = planned(**load, limits__requests=1000, objectives={"error_rate": "5 %"})
+    assert (1, 0.025, 0.05) == (len(found.outline.looks), found.alpha_pass, found.alpha_fail)
+    assert "look" not in as_text(found)
+
+
+def test_a_limit_that_one_look_could_decide_may_be_beyond_two() -> None:
+    few = {"load__trials": 5, "load__requests": 16, "objectives": {"error_rate": "5 %"}}
+    assert () == planned(**few, load__looks=1).unanswerable
+    [said] = planned(**few).unanswerable
+    assert said.endswith("80 requests cannot pass it even without a miss: it needs at least 86")
 
 
 def test_cost_needs_prices() -> None:

@@ -123,7 +123,7 @@ def test_no_requests_at_all_contradict_nothing() -> None:
     run = records(requests=1, warmup=0)
     empty = {name: frame(name, {}) for name in ("schedule", "requests", "reads", "clock", "series", "phases")}
     assert [] == contradictions(replace(run, **empty, ending={"state": "killed", "reason": "x"}))
-    lost = "records/phases.parquet: measured windows of trials [], not of 1"
+    lost = "records/schedule.parquet: ends after trial 0, at no planned look (after 1)"
     assert lost in contradictions(replace(run, **empty))
 
 

@@ -112,6 +112,16 @@ def test_a_later_layer_may_choose_the_alternative(small, expected, overrides):
     )
 
 
+def test_other_trials_take_the_looks_of_earlier_layers_back(write):
+    ten = write("target: {model: m}\nload: {trials: 10, looks: 4}\n")
+    assert (3, 5, 8, 10) == resolve(ten).profile.load.looks_after
+    assert (1,) == resolve(ten, overrides={"load.trials": (1, "--trials")}).profile.load.looks_after
+    fewer = resolve(ten, overrides={"load.trials": (6, "--trials")})
+    assert ((3, 6), "default") == (fewer.profile.load.looks_after, fewer.origins["load.looks"])
+    both = {"load.trials": (6, "--trials"), "load.looks": (1, "--set")}
+    assert (6,) == resolve(ten, overrides=both).profile.load.looks_after
+
+
 def test_users_displace_a_rate_with_its_arrivals(write):
     path = write("target: {model: m}\nload: {loop: open, rate: 2, arrivals: constant, requests: 50}")
     assert ("closed", 3, None, None, None, 50) == load_of(

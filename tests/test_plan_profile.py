@@ -182,6 +182,18 @@ def test_a_limit_that_cannot_be_held_against_anything_is_refused(expected, writt
             "take 1, or 3 and more",
             {"trials": 2},
         ),
+        ("load.looks: expected at most load.trials, 1, got 2", {"looks": 2}),
+        ("load.looks: expected at most load.trials, 3, got 4", {"trials": 3, "looks": 4}),
+        (
+            "load.looks: one of 2 looks would be after two trials, which is refused; take 5 trials or more",
+            {"trials": 4, "looks": 2},
+        ),
+        (
+            "load.looks: one of 3 looks would be after two trials, which is refused; take 7 trials or more",
+            {"trials": 6, "looks": 3},
+        ),
+        ("load.looks: expected a number of 1 or more, got 0", {"trials": 6, "looks": 0}),
+        ("load.looks: expected a whole number, got null", {"trials": 6, "looks": None}),
         ("load.stages: expected a list, got 3", {"stages": 3}),
         ("load.stages: expected a list of 1 or more values, got a list", {"stages": []}),
         ("load.stages.0: expected a mapping, got 1", {"stages": [1]}),
@@ -273,6 +285,30 @@ def test_a_rate_is_written_as_it_is_read_steady_or_ramping():
     document = profile(load={"stages": stages}).model_dump(mode="json", by_alias=True)
     assert stages == document["load"]["stages"]
     assert Profile.model_validate(document) == profile(load={"stages": stages})
+
+
+@pytest.mark.parametrize(
+    ("after", "load"),
+    [
+        ((1,), {}),
+        ((3,), {"trials": 3}),
+        ((4,), {"trials": 4}),
+        ((3, 5), {"trials": 5}),
+        ((3, 6), {"trials": 6}),
+        ((4, 7), {"trials": 7}),
+        ((50, 100), {"trials": 100}),
+        ((5,), {"trials": 5, "looks": 1}),
+        ((3, 5, 7), {"trials": 7, "looks": 3}),
+        ((3, 5, 8, 10), {"trials": 10, "looks": 4}),
+    ],
+)
+def test_looks_lie_at_the_end_of_equal_parts_of_the_trials_and_are_two_from_five_trials_on(after, load):
+    made = profile(load=load, objectives={"error_rate": "1 %"})
+    assert (after, after) == (made.load.looks_after, made.looks_after)
+
+
+def test_without_limits_there_is_one_look_at_the_end():
+    assert (6,) == profile(load={"trials": 6}).looks_after
 
 
 @pytest.mark.parametrize("trials", [1, 3, 5])

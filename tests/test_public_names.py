@@ -17,7 +17,8 @@ MODULES = {"pyyaml": "yaml"}  # where the module is not called like its package
 def libraries(repository: Path) -> set[str]:
     """The modules of every dependency but the one that reads the command line."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    names = [*project["dependencies"], *project["optional-dependencies"]["embedded"]]
+    extras = project["optional-dependencies"]
+    names = [*project["dependencies"], *extras["embedded"], *extras["sign"]]
     packages = {re.split(r"[^\w.-]", name)[0].lower() for name in names}
     return {MODULES.get(name, name.replace("-", "_")) for name in packages} - {"click"}
 
@@ -35,6 +36,13 @@ def test_every_public_name_resolves() -> None:
 
 def test_every_public_name_is_listed() -> None:
     assert sorted([*hxbench.__all__, "__version__"]) == dir(hxbench)
+
+
+def test_a_public_name_stays_a_function_when_the_room_of_that_name_was_imported() -> None:
+    names = "import hxbench as hx; hx.run; import hxbench.judge.gates, hxbench.plan.layers, hxbench.render"
+    shown = "print([type(getattr(hx, name)).__name__ for name in ('judge', 'plan', 'render')])"
+    done = subprocess.run([sys.executable, "-c", f"{names}; {shown}"], capture_output=True, text=True)
+    assert "['function', 'function', 'function']\n" == done.stdout, done.stderr
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -73,4 +81,4 @@ def test_a_table_is_written_without_pandas(tmp_path: Path) -> None:
 
 
 def test_the_list_of_libraries_is_not_empty(libraries: set[str]) -> None:
-    assert {"pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries
+    assert {"cryptography", "pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries

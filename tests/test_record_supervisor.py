@@ -20,7 +20,15 @@ from hxbench.plan.schedule import build
 from hxbench.plan.workload import load_prompts
 from hxbench.record import supervisor
 from hxbench.record.children import Child
-from hxbench.record.supervisor import Interrupted, Served, StopRequest, Trial, start_decoder, stop_signals
+from hxbench.record.supervisor import (
+    Interrupted,
+    Served,
+    StopRequest,
+    Trial,
+    await_caught_up,
+    start_decoder,
+    stop_signals,
+)
 from hxbench.records import tables
 from hxbench.records.schemas import PHASES, REQUESTS, SCHEDULE
 from tests import servers
@@ -136,6 +144,41 @@ def test_a_child_that_is_killed_ends_the_trial_with_its_name(
         run.record(kill)
     assert f"{module}: ended early (status -9); see log.txt" == str(caught.value)
     assert [] == run.processes("worker", "sampler", "decoder")
+
+
+def later_decoder(run_dir: Path) -> Child:
+    with (run_dir / "log.txt").open("ab") as log:
+        return start_decoder(profile(), run_dir, log)
+
+
+def test_a_later_decoder_is_waited_for_until_it_has_read_what_earlier_trials_left(
+    run_dir: Path, server: Server
+) -> None:
+    run = Run(run_dir, profile(server.url), server.url)
+    run.record()
+    decoder = later_decoder(run_dir)
+    await_caught_up(decoder, StopRequest())
+    said = decoder.event(20)
+    decoder.stop()
+    assert said is not None
+    assert 20 == said["ok"]
+
+
+def test_a_later_decoder_that_ends_early_ends_the_waiting_with_its_name(run_dir: Path) -> None:
+    decoder = later_decoder(run_dir)
+    psutil.Process(decoder.pid).kill()
+    with pytest.raises(IncompleteError, match=r"^decoder: ended early \(status -9\); see log.txt$"):
+        await_caught_up(decoder, StopRequest())
+    decoder.stop()
+
+
+def test_a_stop_that_is_asked_for_ends_the_waiting_for_a_decoder(run_dir: Path) -> None:
+    decoder = later_decoder(run_dir)
+    psutil.Process(decoder.pid).suspend()
+    with pytest.raises(Interrupted):
+        await_caught_up(decoder, StopRequest(signal.SIGINT))
+    psutil.Process(decoder.pid).resume()
+    decoder.stop()
 
 
 def test_a_worker_that_cannot_begin_says_why(run_dir: Path) -> None:

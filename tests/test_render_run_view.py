@@ -10,7 +10,8 @@ from records_by_hand import changed, frame, records
 from hxbench.judge.certificate import build as built
 from hxbench.judge.metrics import summary
 from hxbench.render.completeness import RESULT_MIME
-from hxbench.render.run_view import Figures, Frames, Result, card_html, card_text, spans
+from hxbench.render.frames import Frames
+from hxbench.render.run_view import Figures, Result, card_html, card_text, spans
 from hxbench.render.status import looks
 from hxbench.render.tables import aligned, ledger_table, stage_rows, verdict_table
 from hxbench.render.terminal import summary_text
@@ -57,11 +58,57 @@ def test_of_many_stages_the_terminal_shows_the_first(stages: int, lines: int) ->
         assert len(aligned(table)) == lines
 
 
-@pytest.mark.parametrize("name", ["ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ttft",
+        "itl",
+        "e2e",
+        "throughput",
+        "resources",
+        "waterfall",
+        "slowest",
+        "ttft_over_time",
+        "itl_over_time",
+        "tokens",
+        "gates",
+        "typical",
+        "server",
+    ],
+)
 def test_every_figure_has_a_frame_of_the_same_name(name: str) -> None:
     run = records(requests=30, profile={"objectives": OBJECTIVES})
-    assert getattr(Figures(run), name)().data
+    assert getattr(Figures(run), {"server": "resources"}.get(name, name))().data
     assert len(getattr(Frames(run), name)())
+
+
+def test_every_method_that_draws_has_a_frame_of_its_name() -> None:
+    drawing = {name for name in vars(Figures) if not name.startswith("_")}
+    assert set() == drawing - set(vars(Frames))
+
+
+def test_requests_drawn_by_lot_are_the_same_each_time_and_others_with_another_seed() -> None:
+    run = records(requests=200)
+    drawn = Frames(run).typical(5)
+    assert 5 == drawn["request_id"].nunique()
+    assert drawn["total_ns"].is_monotonic_decreasing
+    assert drawn["request_id"].tolist() == Frames(run).typical(5)["request_id"].tolist()
+    reseeded = records(requests=200, profile={"workload.seed": 2})
+    assert drawn["request_id"].tolist() != Frames(reseeded).typical(5)["request_id"].tolist()
+    assert 3 == len(Frames(records(requests=3)).typical(5))
+
+
+def test_tokens_are_a_row_a_read_in_seconds_since_the_measured_phase_began() -> None:
+    run = records(requests=3, warmup=0, ttft_s=0.25, gap_s=0.1, tokens=4)
+    shown = Frames(run).tokens()
+    assert 12 == len(shown)
+    assert [0.25, 0.35, 0.45, 0.55] == pytest.approx(shown["time_s"].tolist()[:4])
+    assert [0, 1, 2, 3] == shown["index"].tolist()[:4]
+
+
+def test_limits_of_a_mean_are_not_drawn_over_percentiles() -> None:
+    made = Figures(records(requests=200, profile={"objectives": OBJECTIVES})).ttft_over_time()
+    assert ["limit p95 ≤ 500 ms"] == [note.text for note in made.layout.annotations if "limit" in note.text]
 
 
 def test_the_frame_of_a_latency_holds_the_requests_that_count_and_no_value_for_a_failed_one() -> None:
@@ -90,7 +137,7 @@ def test_a_run_that_never_came_to_measure_has_no_phases_to_shade() -> None:
 
 def test_a_remote_server_has_no_resources_to_draw() -> None:
     run = records(requests=3)
-    remote = changed(run, "series", source=["scrape"] * len(run.series))
+    remote = changed(run, "series", source=["host"] * len(run.series), name=["load1"] * len(run.series))
     assert "Not sampled" in Figures(remote).resources().layout.title.subtitle.text
     assert frame("series", {}).empty
 

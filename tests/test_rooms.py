@@ -19,6 +19,7 @@ ROOMS = [
     {"render"},
     {"recording", "retention"},
     {"workbench"},
+    {"sweeping"},
     {"cli"},
     {"__main__"},
 ]

@@ -8,7 +8,7 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli
-from hxbench.render import publish
+from hxbench.render import notebooks, publish
 from tests import servers
 from tests.servers import Behaviour, Server
 
@@ -38,7 +38,7 @@ def test_a_broken_notebook_makes_the_run_incomplete(
 ) -> None:
     (recorded.parent / "broken.ipynb").write_text(json.dumps(BROKEN))
     monkeypatch.setattr(publish, "NOTEBOOKS", ("broken",))
-    monkeypatch.setattr("hxbench.render.notebooks.shipped", lambda _, name: recorded.parent / name)
+    monkeypatch.setattr(notebooks, "shipped", lambda _, name: recorded.parent / name)
     assert 4 == cli.run_command(["render", str(recorded)])
     certificate = json.loads((recorded / "certificate.json").read_text())
     assert "INCOMPLETE" == certificate["status"]

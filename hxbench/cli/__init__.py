@@ -5,11 +5,11 @@ import sys
 import click
 
 from hxbench import __version__
-from hxbench.cli import failures, measuring, outputs, runs, servers
+from hxbench.cli import failures, measuring, outputs, runs, servers, signing
 
 _COMMANDS = (
-    measuring.certify, measuring.plan, measuring.run,
-    runs.judge, runs.render, runs.show, runs.verify, outputs.index, outputs.gc,
+    measuring.certify, measuring.plan, measuring.run, measuring.sweep,
+    runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, outputs.index, outputs.gc,
     measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip
 

@@ -16,9 +16,17 @@ from hxbench.errors import InputError
 @profiles_flags
 @recording_flags
 @click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
+@click.option(
+    "--sign-key", type=click.Path(path_type=Path), metavar="FILE", help="Sign the run with this private key."
+)
 @json_flag("the certificate, of several a list,")
 def certify(
-    profiles: tuple[str, ...], out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any
+    profiles: tuple[str, ...],
+    out: Path | None,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    as_json: bool,
+    **flags: Any,
 ) -> int:
     """Record, judge and render: the certificate of PROFILE.
 
@@ -34,9 +42,10 @@ def certify(
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
     asked = [resolved(profile, flags) for profile in profiles or (None,)]
+    how = {"undecided_ok": undecided_ok, "sign_key": sign_key, "yes": flags["yes"]}
     if len(asked) > 1:
-        return several.certify(asked, out, undecided_ok=undecided_ok, yes=flags["yes"], as_json=as_json)
-    run = workbench.certify(asked[0], run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"])
+        return several.certify(asked, out, as_json=as_json, **how)
+    run = workbench.certify(asked[0], run_dir=out, **how)
     step_summary.append(run.path)
     return shown(run, as_json=as_json)
 
@@ -98,6 +107,38 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
         click.echo(f"{terminal.summary_text(recorded.summary())}\n\nrecords  {recorded.path}")
     signal = recorded.records.ending.get("signal")
     return 128 + int(signal) if signal else 0
+
+
+@click.command()
+@profile_flags
+@click.option("--rates", metavar="LIST", help="Open loop: the rates to measure at, such as 0.5,1,2.")
+@recording_flags
+@json_flag("the table")
+def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
+    """Record PROFILE at each load: --users 1,2,4,8 or --rates 0.5,1,2.
+
+    A folder with a run each, and benchmark.html; no verdict. With --out what is there is not measured again.
+    """
+    from hxbench import sweeping
+
+    if flags["rate"] is not None:
+        raise InputError("--rate: has no place in a sweep, which has --rates LIST")
+    asked = sweeping.loads(flags["users"], rates)
+    if asked is None:
+        raise InputError("sweep: no loads: give --users 1,2,4,8 or --rates 0.5,1,2")
+    axis, values = asked
+    profiles = {load: resolved(profile, flags | {"users": None, axis: str(load)}) for load in values}
+    found = sweeping.measure(axis, profiles, out, yes=flags["yes"])
+    shortfall = sweeping.render(found.path) if found.runs else None
+    if as_json:
+        click.echo(found.frame.to_json(orient="records", indent=1))
+    else:
+        click.echo(f"{found}\n\n{found.path / 'benchmark.html'}")
+    if found.signal:
+        return 128 + found.signal
+    if shortfall:
+        click.echo(f"hxbench: notebook benchmark: {shortfall}", err=True)
+    return 4 if shortfall or found.missing else 0
 
 
 @click.command()

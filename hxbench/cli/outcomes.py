@@ -27,7 +27,11 @@ class Outcome:
         """Returns the outcome of its rendering; one that wrote no certificate is not done."""
         if said is None and status in _FROM_WORST:
             return replace(self, status=status)
-        return replace(self, status=_NOT_DONE, said=said or f"its rendering ended with status {status}")
+        return self.not_done(said or f"its rendering ended with status {status}")
+
+    def not_done(self, why: str) -> "Outcome":
+        """Returns the outcome of one that came to nothing after all."""
+        return replace(self, status=_NOT_DONE, said=why)
 
     def certificate(self) -> dict[str, Any] | None:
         """Returns what the rendering wrote; None of one that is not done."""

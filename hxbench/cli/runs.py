@@ -71,16 +71,22 @@ def show(directory: Path, tool: str | None, as_json: bool) -> int:
 
 @click.command()
 @run_directory
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The public key of who must have signed it.",
+)
 @json_flag("what was found")
-def verify(directory: Path, as_json: bool) -> int:
-    """Hold the run in DIRECTORY against its hashes and records.
+def verify(directory: Path, key: Path | None, as_json: bool) -> int:
+    """Hold the run in DIRECTORY against hashes, records, signature.
 
     Ends with 0 when all is equal and with 1 when anything is not; writes nothing.
     """
     from hxbench import workbench
     from hxbench.render import terminal
 
-    found = workbench.verify(directory)
+    found = workbench.verify(directory, key)
     as_text = json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else None
     click.echo(as_text or terminal.verification_text(found))
     return 1 if found.faults else 0

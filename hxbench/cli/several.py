@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hxbench.cli import side_by_side, step_summary
 from hxbench.cli.outcomes import Outcome, broken, say, shown
-from hxbench.errors import DirectoryError, InputError
+from hxbench.errors import DirectoryError, HxbenchError, InputError
 
 if TYPE_CHECKING:
     from hxbench.plan.layers import Resolved
@@ -19,15 +19,21 @@ if TYPE_CHECKING:
 
 
 def certify(
-    asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool, yes: bool, as_json: bool
+    asked: Sequence["Resolved"],
+    out: Path | None,
+    *,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    yes: bool,
+    as_json: bool,
 ) -> int:
-    """Records each, then renders what was recorded; returns the worst exit status.
+    """Records each, then renders what was recorded and signs it; returns the worst exit status.
 
     Raises: InputError when one of them cannot work; nothing was started.
     """
     from hxbench.record.supervisor import Interrupted, stop_signals
 
-    _check(asked, out, undecided_ok=undecided_ok, yes=yes)
+    _check(asked, out, undecided_ok=undecided_ok, sign_key=sign_key, yes=yes)
     recorded: list[Outcome] = []
     try:
         with stop_signals() as stop:
@@ -35,7 +41,7 @@ def certify(
                 say(f"measuring {place} of {len(asked)}: {resolved.profile.name}")
                 recorded.append(_recorded(resolved, out, yes=yes))
                 _raise_if_stopped(recorded[-1], stop)
-            done = _rendered(recorded, stop)
+            done = [_signed(each, sign_key) for each in _rendered(recorded, stop)]
     except (KeyboardInterrupt, Interrupted) as error:
         return _interrupted(recorded, len(asked), error)
     return shown(done, as_json=as_json)
@@ -62,7 +68,14 @@ def render(directories: Sequence[Path]) -> int:
     return shown(done, as_json=False)
 
 
-def _check(asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool, yes: bool) -> None:
+def _check(
+    asked: Sequence["Resolved"],
+    out: Path | None,
+    *,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    yes: bool,
+) -> None:
     """Raises InputError or BusyError when one of them cannot even be started."""
     from hxbench import workbench
     from hxbench.record import lock
@@ -72,6 +85,10 @@ def _check(asked: Sequence["Resolved"], out: Path | None, *, undecided_ok: bool,
     for resolved in asked:
         workbench.require_answerable(resolved.profile, undecided_ok=undecided_ok)
         Recording(resolved, None, view(), yes=yes).check()
+    if sign_key is not None:
+        from hxbench.render import signing
+
+        signing.signer(sign_key)
     with lock.measuring(out or outputs()):
         pass
     if out is not None:
@@ -92,7 +109,7 @@ def _recorded(resolved: "Resolved", out: Path | None, *, yes: bool) -> Outcome:
     from hxbench.records import run_directory
 
     name = resolved.profile.name
-    folder = None if out is None else out / run_directory.new_name(resolved, datetime.now(UTC))
+    folder = None if out is None else out / run_directory.fresh_name(resolved, name, datetime.now(UTC))
     try:
         return Outcome(name, workbench.run(resolved, folder, yes=yes, calibrated=True).path)
     except Exception as error:  # of whatever kind: the others are still to be measured
@@ -138,6 +155,18 @@ def _rendered(recorded: Sequence[Outcome], stop: "StopRequest") -> list[Outcome]
             step_summary.append(each.run)
     workbench.write_index(runs[0])  # each wrote it without those that ended after it
     return done
+
+
+def _signed(outcome: Outcome, key: Path | None) -> Outcome:
+    from hxbench import workbench
+
+    if key is None or outcome.run is None or outcome.said is not None:
+        return outcome
+    try:
+        workbench.sign(outcome.run, key)
+    except HxbenchError as error:
+        return outcome.not_done(str(error))
+    return outcome
 
 
 def _interrupted(recorded: Sequence[Outcome], of: int, error: BaseException) -> int:

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hxbench import units
-from hxbench.judge import checks, ledger, threats
+from hxbench.judge import looks as planned_looks
+from hxbench.judge import threats
 from hxbench.judge.consistency import contradictions
-from hxbench.judge.gates import Gate, evaluate
+from hxbench.judge.judging import judged
+from hxbench.judge.looks import Look
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
 from hxbench.judge.summary import summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
-from hxbench.plan.catalogue import Entry, level_1, select
+from hxbench.plan.catalogue import Entry, level_1
 from hxbench.plan.load import Load
-from hxbench.plan.objectives import LATENCIES
 from hxbench.plan.profile import REFERENCE, Profile
 from hxbench.records.run_directory import Records
-from hxbench.stats.quantiles import finite
 
 SCHEMA = 1
 CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
@@ -34,15 +34,14 @@ def build(records: Records) -> dict[str, Any]:
 
     Takes time from the records, never from a clock, so that the same records give the same bytes.
     """
+    broken = contradictions(records)  # before the frames that gates need lie in memory as well
     measured = Measured(records)
     entries = threats.entries(measured)
     catalogue = level_1(records.profile.component)
-    verdicts = [
-        ledger.applied(each, entries, _rests_on(each.metric, records.profile))
-        for each in _verdicts(measured, catalogue)
-    ]
+    verdicts = judged(measured, entries)
+    looks = planned_looks.taken(records, verdicts)
     table = [_row(entry, verdicts, records.profile) for entry in catalogue]
-    status, reason = status_of(records, verdicts, table)
+    status, reason = status_of(records, broken, verdicts, table)
     facts = records.facts
     return {
         "schema": SCHEMA,
@@ -58,87 +57,19 @@ def build(records: Records) -> dict[str, Any]:
         "counts": _counts(verdicts),
         "verdicts": [each.as_dict() for each in verdicts],
         "ledger": [each.as_dict() for each in entries],
+        "looks": [each.as_dict() for each in looks],
         "catalogue": table,
         "summary": summarised(measured),
         "measurement": _measurement(measured),
         "declarations": _declarations(records),
         "calibration": dict(records.calibration),
-        "notes": _notes(records),
+        "notes": _notes(records, looks),
     }
 
 
 def exit_status(certificate: Mapping[str, Any]) -> int:
     """Returns 0 certified, 1 failed, 3 conditional, 4 incomplete."""
     return _EXIT[certificate["status"]]
-
-
-def _verdicts(measured: Measured, catalogue: Sequence[Entry]) -> list[Verdict]:
-    """Every verdict in the order of the cases: of objectives, of the checks chosen, of what sets no limit."""
-    records = measured.records
-    chosen = select(records.profile.checks, records.profile.component)
-    gates = evaluate(measured)
-    found: list[Verdict] = []
-    for entry in catalogue:
-        mine = [_of_gate(entry, gate) for gate in gates if gate.objective.metric in entry.metrics]
-        if entry in chosen:
-            mine += checks.verdicts(records, entry)
-        if entry in chosen and not mine:
-            mine = [_no_limit(entry)]
-        found += mine
-    return found
-
-
-def _of_gate(entry: Entry, gate: Gate) -> Verdict:
-    objective, evidence, decision = gate.objective, gate.evidence, gate.decision
-    return Verdict(
-        id=f"{objective.metric}.{objective.statistic}",
-        case=entry.id,
-        requirement=", ".join(entry.requirements),
-        verdict=decision.verdict,
-        reason=decision.reason,
-        method=evidence.method,
-        records=_tables(objective.metric),
-        metric=objective.metric,
-        statistic=objective.statistic,
-        estimate=finite(evidence.estimate),
-        unit=objective.unit,
-        interval=(finite(decision.interval[0]), finite(decision.interval[1])),
-        interval_kind=evidence.interval_kind,
-        confidence=decision.confidence,
-        n=evidence.n,
-        n_eff=evidence.n_eff,
-        comparator=objective.comparator,
-        limit=objective.limit,
-        needed_n=decision.needed_n,
-    )
-
-
-def _rests_on(metric: str | None, profile: Profile) -> frozenset[str]:
-    """Returns the metrics whose errors a verdict inherits: of goodput, failures and all limited latencies."""
-    if metric is None:
-        return frozenset()
-    latencies = {each.metric for each in profile.objectives if each.metric in LATENCIES}
-    return frozenset({metric, "error_rate", *latencies} if metric == "goodput" else {metric})
-
-
-def _tables(metric: str) -> tuple[str, ...]:
-    """Returns the files a metric is computed from."""
-    if metric in ("memory", "cpu"):
-        return ("records/series.parquet", "records/phases.parquet")
-    reads = ("records/reads.parquet",) if metric in ("itl", "throughput_tokens", "goodput") else ()
-    return ("records/schedule.parquet", "records/requests.parquet", *reads, "records/phases.parquet")
-
-
-def _no_limit(entry: Entry) -> Verdict:
-    return Verdict(
-        id=entry.id,
-        case=entry.id,
-        requirement=", ".join(entry.requirements),
-        verdict=SKIPPED,
-        reason="the profile sets no limit",
-        method="none",
-        records=(),
-    )
 
 
 def _row(entry: Entry, verdicts: Sequence[Verdict], profile: Profile) -> dict[str, Any]:
@@ -160,13 +91,15 @@ def _row(entry: Entry, verdicts: Sequence[Verdict], profile: Profile) -> dict[st
 
 
 def status_of(
-    records: Records, verdicts: Sequence[Verdict], table: Sequence[Mapping[str, Any]]
+    records: Records,
+    broken: Sequence[str],
+    verdicts: Sequence[Verdict],
+    table: Sequence[Mapping[str, Any]],
 ) -> tuple[str, str]:
-    """Returns the status and one sentence that says why."""
+    """Returns the status and one sentence that says why; `broken` are the records' contradictions."""
     if records.ending["state"] != "complete":
         why = records.ending["reason"] or "no reason is recorded"
         return INCOMPLETE, f"The run did not come to its end: {why}."
-    broken = contradictions(records)
     if broken:
         return INCOMPLETE, f"The records contradict themselves: {_listed(broken)}."
     failed = [each.id for each in verdicts if each.verdict == FAIL]
@@ -217,16 +150,15 @@ def _target(records: Records) -> dict[str, Any]:
 
 
 def _measurement(measured: Measured) -> dict[str, Any]:
-    load = measured.records.profile.load
-    one = load.trials == 1
+    load, trials = measured.records.profile.load, planned_looks.recorded_trials(measured.records)
     return {
         "loop": load.loop,
         **_shape(load),
-        "trials": load.trials,
+        "trials": trials,
         "measured_s": sum(window_lengths(measured.records).values()),
         "requests": len(measured.attempted),
         **_instrument(measured.records),
-        "repeatability": "not assessed (one trial)" if one else f"{load.trials} trials",
+        "repeatability": "not assessed (one trial)" if load.trials == 1 else f"{trials} trials",
     }
 
 
@@ -287,9 +219,10 @@ def _declarations(records: Records) -> dict[str, Any]:
     }
 
 
-def _notes(records: Records) -> list[str]:
+def _notes(records: Records, looks: Sequence[Look]) -> list[str]:
     profile, earlier = records.profile, records.facts.get("earlier_runs")
     notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
+    notes += planned_looks.notes(records, looks)
     if not profile.workload.stream:
         notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
     notes += _lengths_of_prompts(records.facts.get("prompts") or {})

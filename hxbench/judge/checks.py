@@ -84,9 +84,10 @@ def _loaded_file(model: str, loaded: Mapping[str, Any]) -> Result:
 
 def _listed(exchange: Exchange) -> list[str]:
     try:
-        return [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
+        names = [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         return []
+    return [name.encode(errors="replace").decode() for name in names]  # no file takes half a surrogate pair
 
 
 def _bad_input(records: Records, exchange: Exchange) -> Result:
@@ -111,11 +112,14 @@ def _answers(records: Records, entry: Entry, exchanges: Sequence[Exchange]) -> V
     if records.profile.answers is None:
         return _made(entry, ANSWERS, SKIPPED, "the profile asks no questions")
     protocol = records.profile.target.protocol
-    marks = [
-        is_right(each, wanted, protocol) for each in exchanges if (wanted := each.get("expected")) is not None
-    ]
-    if not marks:
+    by_trial: dict[int, list[bool]] = {}
+    for each in exchanges:
+        if (wanted := each.get("expected")) is not None:
+            by_trial.setdefault(each["trial"], []).append(is_right(each, wanted, protocol))
+    if not by_trial:
         return _made(entry, ANSWERS, INCONCLUSIVE, "no question with a checkable answer was asked")
+    # The questions are asked again before each planned look: the same ones, which count once.
+    marks = min(by_trial.values(), key=lambda marks: sum(marks) / len(marks))
     share = sum(marks) / len(marks)
     reason = f"{sum(marks)} of {len(marks)} answers are right, {units.share(LEAST_RIGHT)} are needed"
     numbers: dict[str, Any] = {"statistic": "share", "estimate": share, "unit": "share", "comparator": ">="}

@@ -47,15 +47,22 @@ def _latency(measured: Measured, objective: Objective) -> Evidence:
         return _mean_latency(measured, objective, values)
     if objective.statistic == "max":
         return ObservedEvidence(objective, float(values.in_order[-1]), int(values.values.size))
-    return quantile_evidence(objective, values, _repeatability(measured))
+    return quantile_evidence(objective, values, _repeatability(measured), alpha=_alpha(measured))
 
 
-def quantile_evidence(objective: Objective, values: Sample, *notes: str) -> QuantileEvidence:
+def _alpha(measured: Measured) -> float:
+    """Returns what a PASS may err with at one of the planned looks."""
+    return ALPHA_PASS / measured.records.profile.load.looks
+
+
+def quantile_evidence(
+    objective: Objective, values: Sample, *notes: str, alpha: float = ALPHA_PASS
+) -> QuantileEvidence:
     """Returns what the values say about one of their quantiles."""
     noun = "gaps" if objective.metric == "itl" else "requests"
-    found = values.worth(QUANTILES[objective.statistic])
+    found = values.worth(QUANTILES[objective.statistic], alpha)
     method = _joined(f"Clopper-Pearson on the share of {noun} over the limit", _worth_said(found), *notes)
-    return QuantileEvidence(objective, values.in_order, found.n_eff, values.requests, noun, method)
+    return QuantileEvidence(objective, values.in_order, found.n_eff, values.requests, noun, method, alpha)
 
 
 def _worth_said(found: Worth) -> str:
@@ -76,7 +83,7 @@ def _mean_latency(measured: Measured, objective: Objective, values: Sample) -> E
         why = f"{units.count(n)} values are too few for a mean: {FEWEST_FOR_A_MEAN} are needed"
         return Missing(why, n, None if objective.metric == "itl" else FEWEST_FOR_A_MEAN)
     method = _joined(_t_over(len(trials)), "failures count as the total time limit", _repeatability(measured))
-    return MeanEvidence(objective, mean, n, values.requests, method)
+    return MeanEvidence(objective, mean, n, values.requests, method, _alpha(measured))
 
 
 def _t_over(trials: int) -> str:
@@ -103,16 +110,22 @@ def _goodput(measured: Measured, objective: Objective) -> Evidence:
 def _share(measured: Measured, objective: Objective, bad: NDArray[np.bool_], noun: str) -> Evidence:
     if not bad.size:
         return Missing(_NO_REQUESTS)
-    return share_evidence(objective, bad, trials_of(measured.attempted), noun, _repeatability(measured))
+    trials, note = trials_of(measured.attempted), _repeatability(measured)
+    return share_evidence(objective, bad, trials, noun, note, alpha=_alpha(measured))
 
 
 def share_evidence(
-    objective: Objective, bad: NDArray[np.bool_], trials: NDArray[np.int64], noun: str, *notes: str
+    objective: Objective,
+    bad: NDArray[np.bool_],
+    trials: NDArray[np.int64],
+    noun: str,
+    *notes: str,
+    alpha: float = ALPHA_PASS,
 ) -> ShareEvidence:
     """Returns what the requests, bad or not in time order, say about their share."""
-    found = worth({noun: by_trial(bad.astype(np.float64), trials)}, bad.size, alpha=ALPHA_PASS)
+    found = worth({noun: by_trial(bad.astype(np.float64), trials)}, bad.size, alpha=alpha)
     method = _joined("Clopper-Pearson", _worth_said(found), *notes)
-    return ShareEvidence(objective, int(bad.sum()), bad.size, found.n_eff, noun, method)
+    return ShareEvidence(objective, int(bad.sum()), bad.size, found.n_eff, noun, method, alpha)
 
 
 def good_requests(measured: Measured) -> NDArray[np.bool_]:
@@ -134,17 +147,17 @@ def good_requests(measured: Measured) -> NDArray[np.bool_]:
 
 def _own_gaps_hold(measured: Measured, objective: Objective) -> NDArray[np.bool_]:
     """A quantile holds when so many gaps do as its rank says; without gaps every statistic does."""
-    owners, gaps_s = measured.gaps["owner"].to_numpy(), measured.gaps["gap_s"].to_numpy()
-    size = len(measured.attempted)
-    counts = np.bincount(owners, minlength=size)
+    gaps = sample(measured, "itl")
+    if not gaps.requests:
+        return np.ones(len(measured.attempted), dtype=np.bool_)
     if objective.statistic == "mean":
-        sums = np.bincount(owners, weights=gaps_s, minlength=size)
-        means: Values = sums / np.maximum(counts, 1)
-        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (counts == 0)
+        sums = np.bincount(gaps.owners, weights=gaps.values, minlength=gaps.counts.size)
+        means: Values = sums / np.maximum(gaps.counts, 1)
+        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (gaps.counts == 0)
         return held_mean
-    held = np.bincount(owners[all_hold(gaps_s, objective)], minlength=size)
+    held = gaps.counted(all_hold(gaps.values, objective))
     share = QUANTILES.get(objective.statistic, 1.0)  # 1: all of them, for its maximum
-    enough: NDArray[np.bool_] = held >= np.ceil(counts * share - ROUNDING)
+    enough: NDArray[np.bool_] = held >= np.ceil(gaps.counts * share - ROUNDING)
     return enough
 
 
@@ -163,7 +176,8 @@ def _mean_in_time(measured: Measured, objective: Objective, slices: Sequence[Val
     if mean is None or not len(measured.attempted):
         return Missing(_NO_REQUESTS)
     n = len(measured.attempted)
-    return MeanEvidence(objective, mean, n, n, _joined(_t_over(len(slices)), _repeatability(measured)))
+    method = _joined(_t_over(len(slices)), _repeatability(measured))
+    return MeanEvidence(objective, mean, n, n, method, _alpha(measured))
 
 
 def _memory(measured: Measured, objective: Objective) -> Evidence:

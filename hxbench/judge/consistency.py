@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hxbench import units
+from hxbench.judge import looks
 from hxbench.judge.reads import in_order
 from hxbench.judge.requests import number, window_lengths
 from hxbench.records.run_directory import Records
@@ -167,14 +168,14 @@ def _lost(records: Records) -> Iterator[str]:
 
 
 def _windows(records: Records) -> Iterator[str]:
-    load, lengths = records.profile.load, window_lengths(records)
-    if set(lengths) != set(range(1, load.trials + 1)):
-        yield f"records/phases.parquet: measured windows of trials {sorted(lengths)}, not of {load.trials}"
+    load, lengths, trials = records.profile.load, window_lengths(records), looks.recorded_trials(records)
+    if set(lengths) != set(range(1, trials + 1)):
+        yield f"records/phases.parquet: measured windows of trials {sorted(lengths)}, not of {trials}"
     sent = records.requests["outcome"] != "cancelled"
     measured = records.schedule.loc[records.schedule["phase"] == "measure", ["request_id", "trial", "turn"]]
     was_sent = measured["request_id"].isin(records.requests.loc[sent, "request_id"])
     measured = measured.assign(sent=was_sent | (measured["turn"] > 0))  # a failed turn ends a conversation
-    for trial in range(1, load.trials + 1):
+    for trial in range(1, trials + 1):
         rows = measured[measured["trial"] == trial]
         asked, length_s = load.measured_s, lengths.get(trial, 0.0)
         short = asked is not None and length_s < _WHOLE_WINDOW * asked
@@ -192,4 +193,4 @@ def _windows(records: Records) -> Iterator[str]:
 
 Rule = Callable[[Records], Iterator[str]]
 RULES: tuple[Rule, ...] = (_schedule, _planned, _outcomes, _times, _reads, _samples, _phases)
-_WHOLE: tuple[Rule, ...] = (_lost, _windows)
+_WHOLE: tuple[Rule, ...] = (_lost, _windows, looks.contradictions)

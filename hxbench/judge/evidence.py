@@ -12,6 +12,7 @@ from hxbench import units
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS
 from hxbench.plan.objectives import Objective
 
+# Of a run that is looked at once; of k planned looks each has a k-th of it (Bonferroni).
 ALPHA_PASS = 0.025  # of each gate: a status is an AND, so passing by chance needs no correction
 ALPHA_FAIL = 0.05  # of all gates together, by Holm
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hxbench.judge.evidence import ALPHA_PASS, QUANTILES, from_below
+from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS, QUANTILES, from_below
 from hxbench.judge.gates import fewest_requests, unanswerable
+from hxbench.plan.load import Load
 from hxbench.plan.objectives import Objective
 from hxbench.plan.outline import Outline, Plans, outline
 from hxbench.plan.profile import Profile
+from hxbench.stats.dependence import students_factor
 from hxbench.stats.sample_size import required_n
 
 POWER = 0.9
@@ -19,7 +21,8 @@ POWER = 0.9
 class Need:
     """Requests that one gate needs to pass: `fewest` without a miss, and with so many of those allowed.
 
-    None where no number of requests does, or where their spread decides and not their number.
+    The latter allow for what Student's factor takes of several trials; for `fewest` they must agree. None
+    where no number of requests does, or where their spread decides and not their number.
     """
 
     gate: str
@@ -30,12 +33,17 @@ class Need:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The outline, what each gate needs at this inflation, and which gates no answer can come of."""
+    """The outline, what each gate needs at this inflation, and which gates no answer can come of.
+
+    At each look a PASS errs with `alpha_pass`, all FAILs together with `alpha_fail`.
+    """
 
     outline: Outline
     needs: tuple[Need, ...]
     inflation: float
     unanswerable: tuple[str, ...]
+    alpha_pass: float = ALPHA_PASS
+    alpha_fail: float = ALPHA_FAIL
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the forecast as JSON has it."""
@@ -44,20 +52,22 @@ class Forecast:
 
 def forecast(profile: Profile, plans: Plans, inflation: float = 1.0) -> Forecast:
     """Returns what to expect of a profile; `inflation` is how many requests are worth one independent one."""
-    needs = tuple(_need(each, profile.load.trials, inflation) for each in profile.objectives)
+    load = profile.load
+    needs = tuple(_need(each, load, inflation) for each in profile.objectives)
     planned = outline(profile, plans)
-    return Forecast(planned, needs, inflation, (*_hopeless(profile, needs, planned.measured),))
+    hopeless = tuple(_hopeless(profile, needs, planned.measured))
+    return Forecast(planned, needs, inflation, hopeless, ALPHA_PASS / load.looks, ALPHA_FAIL / load.looks)
 
 
-def _need(objective: Objective, trials: int, inflation: float) -> Need:
-    gate, fewest = f"{objective.metric}.{objective.statistic}", fewest_requests(objective, trials)
-    allowed = _allowed(objective)
+def _need(objective: Objective, load: Load, inflation: float) -> Need:
+    gate = f"{objective.metric}.{objective.statistic}"
+    fewest = fewest_requests(objective, load.trials, load.looks)
+    allowed, alpha = _allowed(objective), ALPHA_PASS / load.looks
     if allowed is None:
         return Need(gate, fewest, None, None)
-    counts = (
-        fewest,
-        *(required_n(allowed, allowed / part, alpha=ALPHA_PASS, power=POWER).n for part in (4, 2)),
-    )
+    left = students_factor(load.trials, alpha)
+    needed = (required_n(allowed, allowed / part, alpha=alpha, power=POWER).n / left for part in (4, 2))
+    counts = (fewest, *needed)
     return Need(gate, *(None if each is None else math.ceil(each * inflation) for each in counts))
 
 

@@ -30,14 +30,15 @@ class Gate:
 def evaluate(measured: Measured) -> list[Gate]:
     """Returns one gate an objective, in the profile's order.
 
-    Each PASS errs with ALPHA_PASS, all FAILs together with ALPHA_FAIL (Holm).
+    Each PASS errs with ALPHA_PASS, all FAILs together with ALPHA_FAIL (Holm), divided by the planned looks.
     """
-    objectives = measured.records.profile.objectives
+    profile = measured.records.profile
+    objectives, alpha = profile.objectives, ALPHA_FAIL / profile.load.looks
     evidence = [evidence_for(measured, objective) for objective in objectives]
     tested = [p for each in evidence if (p := each.p_fail) is not None]
-    levels = iter(holm_levels(tested, ALPHA_FAIL))
+    levels = iter(holm_levels(tested, alpha))
     return [
-        Gate(objective, each, each.decide(ALPHA_FAIL if each.p_fail is None else next(levels)))
+        Gate(objective, each, each.decide(alpha if each.p_fail is None else next(levels)))
         for objective, each in zip(objectives, evidence, strict=True)
     ]
 
@@ -72,7 +73,7 @@ def planned_requests(profile: Profile) -> int:
 
 def _why_unanswerable(objective: Objective, profile: Profile, most: int) -> str | None:
     name = f"objectives.{objective.metric}.{objective.statistic}"
-    needed = fewest_requests(objective, profile.load.trials)
+    needed = fewest_requests(objective, profile.load.trials, profile.load.looks)
     if needed is None:
         return f"{name}: no number of requests proves {units.value(objective.limit, objective.unit)}"
     if needed <= most:
@@ -81,13 +82,13 @@ def _why_unanswerable(objective: Objective, profile: Profile, most: int) -> str 
     return f"{name}: {planned}: it needs at least {units.count(needed)}"
 
 
-def fewest_requests(objective: Objective, trials: int) -> int | None:
+def fewest_requests(objective: Objective, trials: int, looks: int = 1) -> int | None:
     """Returns the smallest number of requests that can pass an objective; None when none can."""
     if objective.statistic in QUANTILES:
-        return smallest_passing_n(1 - QUANTILES[objective.statistic], ALPHA_PASS)
+        return smallest_passing_n(1 - QUANTILES[objective.statistic], ALPHA_PASS / looks)
     if objective.statistic == "share":
         allowed = 1 - objective.limit if from_below(objective) else objective.limit
-        return smallest_passing_n(allowed, ALPHA_PASS)
+        return smallest_passing_n(allowed, ALPHA_PASS / looks)
     needs_batches = objective.statistic == "mean" and objective.metric in LATENCIES and trials == 1
     # the values of an itl are gaps: how many a request has is not known beforehand
     return FEWEST_FOR_A_MEAN if needs_batches and objective.metric != "itl" else 1

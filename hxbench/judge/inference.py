@@ -22,6 +22,7 @@ from hxbench.stats.sample_size import deciding_n
 def _tested(
     level: float,
     *,
+    alpha: float,
     passes: bool,
     p_fail: float,
     finding: str,
@@ -29,10 +30,10 @@ def _tested(
     needed_n: Callable[[], int | None],
 ) -> Decision:
     if passes:
-        return Decision(PASS, finding, interval, 1 - ALPHA_PASS)
+        return Decision(PASS, finding, interval, 1 - alpha)
     if p_fail < level:
         return Decision(FAIL, finding, interval, 1 - level)
-    return Decision(INCONCLUSIVE, finding, interval, 1 - ALPHA_PASS, needed_n())
+    return Decision(INCONCLUSIVE, finding, interval, 1 - alpha, needed_n())
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class QuantileEvidence:
     """Values in order, failures infinite, against a limit for one of their quantiles.
 
     The share over the limit decides; the interval shown is that test turned round. `requests` is what
-    `n_eff` is worth in requests.
+    `n_eff` is worth in requests. A PASS errs with `alpha`.
     """
 
     objective: Objective
@@ -49,6 +50,7 @@ class QuantileEvidence:
     requests: int
     noun: str
     method: str
+    alpha: float = ALPHA_PASS
     interval_kind: str = "order statistics of the quantile, the same test as on the share over the limit"
 
     @property
@@ -89,23 +91,29 @@ class QuantileEvidence:
 
     def decide(self, level: float, /) -> Decision:
         """Returns PASS when the share over is surely within what is allowed, FAIL when surely beyond."""
-        bounds = clopper_pearson(self._over_eff, self.n_eff, alpha_low=level, alpha_high=ALPHA_PASS)
+        bounds = clopper_pearson(self._over_eff, self.n_eff, alpha_low=level, alpha_high=self.alpha)
         seen = f"{units.count(self.over)} of {units.count(self.n)} {self.noun} missed the limit"
         return _tested(
             level,
+            alpha=self.alpha,
             passes=bounds.high <= self.allowed,
             p_fail=self.p_fail,
             finding=f"{seen}; {_between(bounds)}, {units.share(self.allowed)} are allowed",
             interval=quantile_interval(
-                self.in_order, self.quantile, alpha_low=level, alpha_high=ALPHA_PASS, n_eff=self.n_eff
+                self.in_order, self.quantile, alpha_low=level, alpha_high=self.alpha, n_eff=self.n_eff
             ),
-            needed_n=lambda: _needed(self.over / self.n, self.allowed, level, self.requests / self.n_eff),
+            needed_n=lambda: _needed(
+                self.over / self.n, self.allowed, self.alpha, level, self.requests / self.n_eff
+            ),
         )
 
 
 @dataclass(frozen=True)
 class ShareEvidence:
-    """A share of requests: of those that failed, or, with a least value as limit, of the good ones."""
+    """A share of requests: of those that failed, or, with a least value as limit, of the good ones.
+
+    A PASS errs with `alpha`.
+    """
 
     objective: Objective
     bad: int
@@ -113,6 +121,7 @@ class ShareEvidence:
     n_eff: float
     noun: str
     method: str
+    alpha: float = ALPHA_PASS
     interval_kind: str = "Clopper-Pearson"
 
     @property
@@ -136,21 +145,22 @@ class ShareEvidence:
 
     def decide(self, level: float, /) -> Decision:
         """Returns PASS when the bad share is surely within what is allowed, FAIL when surely beyond."""
-        bad = clopper_pearson(self._bad_eff, self.n_eff, alpha_low=level, alpha_high=ALPHA_PASS)
+        bad = clopper_pearson(self._bad_eff, self.n_eff, alpha_low=level, alpha_high=self.alpha)
         seen = f"{units.count(self.bad)} of {units.count(self.n)} requests {self.noun}"
         return _tested(
             level,
+            alpha=self.alpha,
             passes=bad.high < self.allowed if is_strict(self.objective) else bad.high <= self.allowed,
             p_fail=self.p_fail,
             finding=f"{seen}; {_between(bad)}, {units.share(self.allowed)} are allowed",
             interval=Interval(1 - bad.high, 1 - bad.low) if from_below(self.objective) else bad,
-            needed_n=lambda: _needed(self.bad / self.n, self.allowed, level, self.n / self.n_eff),
+            needed_n=lambda: _needed(self.bad / self.n, self.allowed, self.alpha, level, self.n / self.n_eff),
         )
 
 
-def _needed(share: float, allowed: float, level: float, inflation: float) -> int | None:
+def _needed(share: float, allowed: float, alpha: float, level: float, inflation: float) -> int | None:
     """Returns how many requests decide if share and dependence stay as they are; None when none do."""
-    independent = deciding_n(share, allowed, alpha_pass=ALPHA_PASS, alpha_fail=level)
+    independent = deciding_n(share, allowed, alpha_pass=alpha, alpha_fail=level)
     return None if independent is None else math.ceil(independent * inflation)
 
 
@@ -160,13 +170,17 @@ def _between(share: Interval) -> str:
 
 @dataclass(frozen=True)
 class MeanEvidence:
-    """A mean over trials, or over batches in time order, with Student's interval; n values of `requests`."""
+    """A mean over trials, or over batches in time order, with Student's interval; n values of `requests`.
+
+    A PASS errs with `alpha`.
+    """
 
     objective: Objective
     mean: Mean
     n: int
     requests: int
     method: str
+    alpha: float = ALPHA_PASS
     interval_kind: str = "Student's t"
 
     @property
@@ -189,12 +203,13 @@ class MeanEvidence:
     def decide(self, level: float, /) -> Decision:
         """Returns PASS when the whole interval meets the limit, FAIL when none of it does."""
         least = from_below(self.objective)
-        low, high = (ALPHA_PASS, level) if least else (level, ALPHA_PASS)
+        low, high = (self.alpha, level) if least else (level, self.alpha)
         bounds = self.mean.interval(alpha_low=low, alpha_high=high)
         unit = self.objective.unit
         between = f"{units.value(bounds.low, unit)} and {units.value(bounds.high, unit)}"
         return _tested(
             level,
+            alpha=self.alpha,
             passes=holds(bounds.low if least else bounds.high, self.objective),
             p_fail=self.p_fail,
             finding=f"the mean is {units.value(self.estimate, unit)}; the true one lies between {between}",

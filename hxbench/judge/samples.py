@@ -52,14 +52,29 @@ class Sample:
     @cached_property
     def counts(self) -> NDArray[np.intp]:
         """Returns how many values each of the N requests has."""
-        return np.bincount(self.owners, minlength=self.trial_of.size)
+        return self._summed(np.diff(self._stretches, append=self.owners.size))
+
+    @cached_property
+    def _stretches(self) -> NDArray[np.intp]:
+        """Where values of another request begin: those of one stand together."""
+        return np.flatnonzero(np.append(self.owners[:1] >= 0, self.owners[1:] != self.owners[:-1]))
+
+    def _summed(self, of_stretches: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Sums what each stretch has over the N requests."""
+        summed = np.zeros(self.trial_of.size, dtype=np.intp)
+        np.add.at(summed, self.owners[self._stretches], of_stretches)
+        return summed
+
+    def counted(self, flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Returns how many of each request's values are flagged."""
+        return self._summed(np.add.reduceat(flags, self._stretches, dtype=np.intp))
 
     @property
     def requests(self) -> int:
         """Returns how many requests have a value."""
         return int(np.count_nonzero(self.counts))
 
-    def worth(self, level: float) -> Worth:
+    def worth(self, level: float, alpha: float = ALPHA_PASS) -> Worth:
         """Returns how many independent requests the values are worth to a gate on the quantile at `level`.
 
         The values of one request may all be alike, which no dependence between them can be worse than: they
@@ -67,7 +82,7 @@ class Sample:
         """
         levels = [each for each in LEVELS if each != level] + [level]
         series = {f"level {each:g}": self._shares_over(each) for each in levels}
-        return worth(series, _clusters(self.counts), alpha=ALPHA_PASS)
+        return worth(series, _clusters(self.counts), alpha=alpha)
 
     def _shares_over(self, level: float) -> list[Values]:
         """Returns for each trial the share of each request's values that is over the sample's quantile.
@@ -77,7 +92,7 @@ class Sample:
         cut = self.in_order[rank(self.in_order.size, level) - 1]
         over = self.values > cut if cut != self.in_order[-1] else self.values == cut
         some = self.counts > 0
-        shares = np.bincount(self.owners[over], minlength=some.size)[some] / self.counts[some]
+        shares = self.counted(over)[some] / self.counts[some]
         return by_trial(shares, self.trial_of[some])
 
 

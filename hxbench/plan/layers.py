@@ -44,6 +44,7 @@ _ALTERNATIVES: dict[KeyPath, tuple[KeyPath, ...]] = {
         "measure": ("requests",),
         "requests": ("measure",),
         "arrivals": ("burstiness",),
+        "trials": ("looks",),
         "trace": (
             "users", "ramp_up", "think_time", "rate", "stages", "arrivals", "burstiness", "loop", "measure",
             "requests",

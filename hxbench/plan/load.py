@@ -1,5 +1,6 @@
 """The load of a profile: closed or open loop, at one rate or in stages."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -20,6 +21,7 @@ _FOREIGN = {
 _FOREIGN_TO_TRACE = ("rate", "stages", "series", "arrivals", "burstiness", "measure", "requests")
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
 _TWO_LENGTHS = "give one of load.measure and load.requests, and null for the other"
+TRIALS_OF_TWO_LOOKS = 5  # with fewer the first would be after two trials, or one
 # A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
 _TWO_TRIALS = "two trials are refused: the t factor makes them worth less than one; take 1, or 3 and more"
 
@@ -71,6 +73,10 @@ class Load(Section):
     """How many requests to measure, instead of how long."""
     trials: Annotated[int, Field(ge=1, le=100)] = 1
     """Independent repetitions: 1, or 3 and more."""
+    looks: Annotated[int, Field(ge=1, le=100)] = 1
+    """After how many equal parts of the trials the limits are looked at, each time at the share 1/looks of
+    the error allowed. A run ends at the first look that decides all of them. 2 with five trials or more when
+    not given."""
 
     @property
     def scaled_users(self) -> int:
@@ -105,6 +111,11 @@ class Load(Section):
         return ((None, Ramp(self.rate, self.rate).times(self.scale), self.measured_s),)
 
     @property
+    def looks_after(self) -> tuple[int, ...]:
+        """After how many trials each planned look comes, the last of them after all."""
+        return tuple(math.ceil(self.trials * look / self.looks) for look in range(1, self.looks + 1))
+
+    @property
     def measured_s(self) -> float | None:
         """The measured window in seconds, time scale included; None where a number of requests ends it."""
         if self.stages is not None:
@@ -123,6 +134,9 @@ class Load(Section):
     def _fill(cls, written: Any) -> Any:
         if not isinstance(written, Mapping):
             return written
+        trials = written.get("trials")
+        if isinstance(trials, int) and trials >= TRIALS_OF_TWO_LOOKS:
+            written = {"looks": 2, **written}
         is_open = any(written.get(key) is not None for key in ("rate", "stages", "series", "trace"))
         loop = written.get("loop", "open" if is_open else "closed")
         if written.get("trace") is not None:
@@ -188,6 +202,15 @@ class Load(Section):
     def _can_be_judged(self) -> Self:
         if self.trials == 2:
             raise broken(("trials",), _TWO_TRIALS)
+        if self.looks > self.trials:
+            raise broken(("looks",), f"expected at most load.trials, {self.trials}, got {self.looks}")
+        if 2 in self.looks_after:
+            raise broken(("looks",), _look_after_two(self.looks))
         if self.ramp_up_s > self.warmup:
             raise broken(("ramp_up",), "is longer than load.warmup: measuring begins with all users there")
         return self
+
+
+def _look_after_two(looks: int) -> str:
+    least = 2 * looks + 1
+    return f"one of {looks} looks would be after two trials, which is refused; take {least} trials or more"

@@ -212,6 +212,11 @@ class Profile(Section):
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 
+    @property
+    def looks_after(self) -> tuple[int, ...]:
+        """After how many trials the limits are looked at; without any there is nothing to end early for."""
+        return self.load.looks_after if self.objectives else (self.load.trials,)
+
     @model_validator(mode="before")
     @classmethod
     def _fill(cls, written: Any) -> Any:

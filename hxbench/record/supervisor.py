@@ -327,6 +327,19 @@ def _why(child: Child, said: Mapping[str, Any] | None) -> str:
     return str(said.get("reason") or f"{child.name}: ended early (status {child.wait(STOP_S)}); see log.txt")
 
 
+def await_caught_up(decoder: Child, asked: StopRequest) -> None:
+    """Waits until a decoder has been through what earlier trials left it: not beside the next one's load.
+
+    Raises:
+        Interrupted: a stop was asked for.
+        IncompleteError: the decoder ended early.
+    """
+    while (news := decoder.event(POLL_S)) is None:
+        asked.raise_if_asked()
+    if news["event"] != "progress":
+        raise IncompleteError(_why(decoder, news))
+
+
 def start_decoder(profile: Profile, run_dir: Path, log: IO[bytes]) -> Child:
     """Starts the decoder behind everything else that this machine does: it can wait, a request cannot."""
     options = {

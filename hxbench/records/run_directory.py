@@ -59,13 +59,13 @@ def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
     Raises:
         DirectoryError: it cannot be made or written.
     """
-    return prepare(outputs / new_name(resolved, now), resolved)
+    return prepare(outputs / fresh_name(resolved, resolved.profile.name, now), resolved)
 
 
-def new_name(resolved: Resolved, now: datetime) -> str:
-    """Returns a name for the folder of a run that nothing has yet: `<UTC>-<model>-<profile>-<id>`."""
+def fresh_name(resolved: Resolved, what: str, now: datetime) -> str:
+    """Returns a name that no folder has yet: `<UTC>-<model>-<what>-<id>`."""
     stamp = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
-    parts = (stamp, resolved.profile.target.model or "model", resolved.profile.name, secrets.token_hex(3))
+    parts = (stamp, resolved.profile.target.model or "model", what, secrets.token_hex(3))
     return "-".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in parts)
 
 

@@ -2,7 +2,7 @@
 
 from hxbench import units
 from hxbench.judge.forecast import POWER, Forecast
-from hxbench.plan.outline import Outline
+from hxbench.plan.outline import Look, Outline
 from hxbench.render.outline import sentence
 
 HEADS = ["Requests needed to pass", "no miss", "1/4 missing", "1/2 missing"]
@@ -28,14 +28,36 @@ def rows(found: Forecast) -> list[list[str]]:
 def remarks(found: Forecast) -> list[str]:
     """Returns what belongs below the table, a sentence a line; the first says what the table means."""
     hopeless = [f"cannot be decided: {each}" for each in found.unanswerable]
+    trials = found.outline.trials
+    several = f" and Student's factor of {trials} trials" if trials > 1 else ""
     return [
         f"the share missing is of what the limit allows; at {units.share(POWER)} power, "
-        f"times an inflation of {units.number(found.inflation)}",
+        f"times an inflation of {units.number(found.inflation)}{several}",
         sentence(found.outline),
+        *_looks(found),
         "prompt tokens are not known before a server counts them",
         _cost(found.outline),
         *(hopeless or ["every limit can be decided by so many requests"]),
     ]
+
+
+def _looks(found: Forecast) -> list[str]:
+    """Returns where the run may end, of one that is looked at more than once."""
+    looks = found.outline.looks
+    if len(looks) < 2:
+        return []
+    ends = ", or ".join(_asked_by(look, at_most=found.outline.at_most) for look in looks)
+    passing, failing = units.share(found.alpha_pass), units.share(found.alpha_fail)
+    return [
+        f"ends at the first look that decides every limit: {ends}",
+        f"each of the {len(looks)} looks errs with {passing} for a PASS, {failing} for all FAILs",
+    ]
+
+
+def _asked_by(look: Look, *, at_most: bool) -> str:
+    most = "at most " if at_most else ""
+    length = "" if look.seconds is None else f" in {units.duration(look.seconds)}"
+    return f"after {look.trials} trials ({most}{units.count(look.measured)} requests{length})"
 
 
 def _cost(outline: Outline) -> str:

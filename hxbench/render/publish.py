@@ -9,9 +9,9 @@ from hxbench.render import (
     certificate_page,
     exporter,
     junit,
-    manifest,
     notebooks,
     openmetrics,
+    statement,
     summary,
 )
 from hxbench.render.files import write_whole
@@ -46,7 +46,7 @@ def report_texts(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> di
 
 
 def reports(run_dir: Path, certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes the reports, and the manifest over all files last."""
+    """Writes the reports, and what vouches for all files last."""
     for name, make in report_texts(certificate, facts).items():
         write_whole(run_dir / name, make())
-    manifest.write(run_dir)
+    statement.seal(run_dir, certificate, facts)

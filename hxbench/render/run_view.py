@@ -1,27 +1,25 @@
 """What a Run shows of itself: figures, the frames behind them, the card, the result."""
 
 from collections.abc import Mapping
-from functools import cached_property
 from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hxbench.judge import diagnosis, translation
+from hxbench.judge import diagnosis
 from hxbench.judge.evidence import QUANTILES
-from hxbench.judge.measured import Measured
-from hxbench.judge.metrics import over_time, resources, token_gaps, windows
-from hxbench.judge.stages import by_stage
+from hxbench.judge.metrics import windows
 from hxbench.plan.objectives import Objective
+from hxbench.plan.profile import Profile
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.figure import Figure, Limit, Span
+from hxbench.render.frames import Frames
 from hxbench.render.status import looks
-from hxbench.render.tables import Table, aligned, stage_rows, verdict_table
+from hxbench.render.tables import aligned, stage_rows, verdict_table
 
-_KEPT = ["request_id", "trial", "outcome"]
 # of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
 _STYLE = (
     ".hx-card{margin:.4em 0}.hx-card td,.hx-card th{text-align:left!important;vertical-align:top}"
@@ -30,86 +28,11 @@ _STYLE = (
 )
 
 
-class Frames:
-    """The frames that the figures of the same name draw, whole."""
-
-    def __init__(self, records: Records) -> None:
-        self._records = records
-
-    @cached_property
-    def measured(self) -> Measured:
-        """All that is computed from the records once."""
-        return Measured(self._records)
-
-    def ttft(self) -> pd.DataFrame:
-        """Returns request_id, trial, outcome, ttft_s of the requests that count; NaN where one failed."""
-        return self._latency("ttft_s")
-
-    def e2e(self) -> pd.DataFrame:
-        """Returns request_id, trial, outcome, e2e_s of the requests that count; NaN where one failed."""
-        return self._latency("e2e_s")
-
-    def itl(self) -> pd.DataFrame:
-        """Returns one row a gap between token-bearing reads of the requests that count."""
-        gaps = token_gaps(self._records)
-        return gaps[gaps["attempted"]].reset_index(drop=True)
-
-    def throughput(self) -> pd.DataFrame:
-        """Returns rates and requests in flight for each second of each trial."""
-        return over_time(self._records)
-
-    def resources(self) -> pd.DataFrame:
-        """Returns cores and memory of server, generator and host, one row a sample."""
-        return resources(self._records)
-
-    def slowest(self, count: int = 20) -> pd.DataFrame:
-        """Returns the slowest requests that count, failed ones first, with their stages in seconds."""
-        return figures.slowest_rows(self.requests(), count)
-
-    def waterfall(self) -> pd.DataFrame:
-        """Returns where each good request's time went, part by part, the slowest first."""
-        return diagnosis.waterfall(self._records)
-
-    def translated(self) -> pd.DataFrame:
-        """Returns what other tools' definitions make of the same records, figure beside figure."""
-        return translation.translated(self._records)
-
-    def requests(self) -> pd.DataFrame:
-        """Returns one row a planned request, with all its times in seconds."""
-        return self.measured.requests
-
-    def stages(self) -> pd.DataFrame:
-        """Returns one row a stage: rates asked for, due and sent, errors, ttft and send lag in seconds."""
-        return pd.DataFrame(by_stage(self.measured))
-
-    def profile(self) -> Table:
-        """Returns the resolved profile, one row a setting."""
-        return Table(_flat(self._records.document), columns=["Setting", "Value"])
-
-    def facts(self) -> Table:
-        """Returns the facts of machine, server, model and packages, one row a fact."""
-        return Table(_flat(self._records.facts), columns=["Fact", "Value"])
-
-    def _latency(self, column: str) -> pd.DataFrame:
-        attempted = self.measured.attempted
-        return attempted[_KEPT].assign(**{column: attempted[column].where(attempted["ok"])})
-
-
-def _flat(values: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            rows += _flat(value, f"{path}{key}.")
-        else:
-            rows.append((f"{path}{key}", wording.plain(value)))
-    return rows
-
-
 class Figures:
     """The figures of a run; each has its frame in `frames` under the same name."""
 
-    def __init__(self, records: Records) -> None:
-        self._frames = Frames(records)
+    def __init__(self, records: Records, frames: Frames | None = None) -> None:
+        self._frames = frames or Frames(records)
         self._records = records
 
     def ttft(self) -> Figure:
@@ -136,10 +59,31 @@ class Figures:
             request_limits=self._limits("throughput_requests"),
         )
 
+    def ttft_over_time(self) -> Figure:
+        """Returns how the percentiles of the time to first token went over the run."""
+        return self._percentiles(self._frames.ttft_over_time(), "ttft", "Time to first token", "requests")
+
+    def itl_over_time(self) -> Figure:
+        """Returns how the percentiles of the time between tokens went over the run."""
+        return self._percentiles(self._frames.itl_over_time(), "itl", "Time between tokens", "gaps")
+
+    def tokens(self, count: int = 20) -> Figure:
+        """Returns when each token of requests around the slowest answer arrived."""
+        requests, reads = self._frames.requests(), self._frames.tokens()
+        return figures.tokens(requests, reads, count=count, spans=spans(self._records))
+
+    def gates(self) -> Figure:
+        """Returns every gate's measured value and interval against its limit, on one scale."""
+        return figures.gates(self._frames.gates())
+
     def resources(self) -> Figure:
-        """Returns processor time and memory of server and generator over time."""
+        """Returns what server and generator used over time; below, what the server says of itself.
+
+        The frame of that is `server`.
+        """
         return figures.resources(
             self._frames.resources(),
+            self._frames.server(),
             spans=spans(self._records),
             cpu_limits=self._limits("cpu"),
             memory_limits=self._limits("memory"),
@@ -150,12 +94,30 @@ class Figures:
         measured = self._frames.measured
         return figures.waterfall(self._frames.waterfall(), count=count, subtitle=diagnosis.sentence(measured))
 
+    def typical(self, count: int = 12) -> Figure:
+        """Returns where the time of requests drawn by lot went, part by part."""
+        drawn, every = self._frames.typical(count), len(self._frames.waterfall())
+        return figures.typical(drawn, of=every, seed=self._records.profile.workload.seed)
+
     def slowest(self, count: int = 20) -> Figure:
         """Returns the slowest requests as bars."""
         return figures.slowest(self._frames.requests(), count=count)
 
+    def _percentiles(self, frame: pd.DataFrame, metric: str, title: str, of: str) -> Figure:
+        allowed = quantile_limits(self._records.profile, metric)
+        return figures.percentiles(frame, title=title, of=of, spans=spans(self._records), limits=allowed)
+
     def _limits(self, metric: str) -> list[Limit]:
-        return [_limit(each) for each in self._records.profile.objectives if each.metric == metric]
+        return _limits_of(self._records.profile, metric)
+
+
+def _limits_of(profile: Profile, metric: str) -> list[Limit]:
+    return [_limit(each) for each in profile.objectives if each.metric == metric]
+
+
+def quantile_limits(profile: Profile, metric: str) -> list[Limit]:
+    """Returns what a profile allows of a metric's quantiles, to be drawn over lines of them."""
+    return [each for each in _limits_of(profile, metric) if each.allowed_share is not None]
 
 
 def _limit(objective: Objective) -> Limit:

@@ -18,6 +18,7 @@ _LOOKS = {
     "INCOMPLETE": Look(
         "INCOMPLETE", "!", "bad", "The run or its evidence is not whole; nothing is certified."
     ),
+    "MEASURED": Look("MEASURED", "–", "none", "Measured, and not judged."),
     "PASS": Look("PASS", "✓", "good", ""),
     "FAIL": Look("FAIL", "✕", "bad", ""),
     "INCONCLUSIVE": Look("INCONCLUSIVE", "?", "unsure", ""),

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from hxbench import units
+from hxbench.errors import InputError
 from hxbench.render import wording
 from hxbench.render.status import looks
 
@@ -65,6 +66,69 @@ def ledger_table(certificate: Mapping[str, Any]) -> Table:
         for entry in certificate["ledger"]
     ]
     return Table(rows, columns=["State", "Threat", "Measured", "Limit", "Direction", "Remark"])
+
+
+def claim_table(certificate: Mapping[str, Any], name: str) -> Table:
+    """Returns all that one verdict rests on, a row each: its numbers, method, records and what may touch it.
+
+    Raises: InputError when the certificate has no such verdict; the text lists those it has.
+    """
+    verdicts = {verdict["id"]: verdict for verdict in certificate["verdicts"]}
+    if name not in verdicts:
+        raise InputError(f"no check is called {name}; there are: {', '.join(verdicts) or 'none'}")
+    verdict, not_ok = verdicts[name], {each["id"] for each in certificate["ledger"] if each["state"] != "ok"}
+    look = looks(verdict["verdict"])
+    rows = {
+        "What": wording.names(certificate)[name],
+        "Verdict": f"{look.symbol} {look.word}",
+        "Why": str(verdict["reason"]),
+        "Measured": wording.measured(verdict),
+        "Limit": wording.limit(verdict),
+        "Interval": wording.interval(verdict),
+        "Confidence of the deciding bound": wording.confidence(verdict),
+        "n": units.count(verdict["n"]),
+        "Effective n": units.number(verdict["n_eff"]),
+        "Method": str(verdict["method"]),
+        "Interval by": str(verdict["interval_kind"]),
+        "Raw records": ", ".join(verdict["records"]),
+        "Threats to it that are not ok": ", ".join(e for e in verdict["ledger"] if e in not_ok) or "none",
+        "Case and requirement": f"{verdict['case']}, {verdict['requirement']}",
+    }
+    return Table(list(rows.items()), columns=["", name])
+
+
+_ERRORS = {
+    "ttft, mean": "ttft_bias_s",
+    "ttft, p99": "ttft_p99_s",
+    "itl, mean": "itl_bias_s",
+    "itl, p99": "itl_p99_s",
+    "arrival, p99": "arrival_p99_s",
+}
+
+
+def calibration_table(certificate: Mapping[str, Any]) -> Table | None:
+    """Returns the instrument's own errors, a row an experiment; None of a run that was not calibrated."""
+    known = certificate.get("calibration") or {}
+    found = [("before the load", each) for each in (known.get("before") or {}).get("tries", ())]
+    found += [("beside the load", each) for each in known.get("beside", ())]
+    rows = [
+        [str(each.get("name", "")), when, units.count(each.get("ttft_n"))]
+        + [units.duration(each.get(key)) for key in _ERRORS.values()]
+        for when, each in found
+    ]
+    return Table(rows, columns=["Experiment", "When", "Streams", *_ERRORS]) if rows else None
+
+
+def matrix_table(certificate: Mapping[str, Any]) -> Table:
+    """Returns the catalogue's cases with requirement, verdict and the checks that are its evidence."""
+    columns = {
+        "id": "Case", "requirement": "Requirement", "name": "Name", "verdict": "Verdict", "reason": "Remark",
+    }  # fmt: skip
+    rows = [
+        [*(str(each[key] or units.ABSENT) for key in columns), ", ".join(each["evidence"]) or units.ABSENT]
+        for each in certificate["catalogue"]
+    ]
+    return Table(rows, columns=[*columns.values(), "Evidence"])
 
 
 def stage_rows(stages: Sequence[Mapping[str, Any]]) -> list[list[str]]:

@@ -49,10 +49,17 @@ def worth(series: Mapping[str, Trials], n: float, *, alpha: float) -> Worth:
     if len(asked) < 2:
         return Worth(n, n_eff, inflation, source)
     effect = design_effect(asked)
-    narrower = float(norm.isf(alpha) / t.isf(alpha, len(asked) - 1)) ** 2
     if effect > 0:
-        n_eff = min(n_eff, n / effect * narrower)
+        n_eff = min(n_eff, n / effect * students_factor(len(asked), alpha))
     return Worth(n, n_eff, inflation, source, effect)
+
+
+def students_factor(trials: int, alpha: float) -> float:
+    """Returns (z / t_{R-1})^2: what is left of n when the spread of R trials is known from them alone.
+
+    1 for one trial, whose spread nobody looks at.
+    """
+    return 1.0 if trials == 1 else float(norm.isf(alpha) / t.isf(alpha, trials - 1)) ** 2
 
 
 def variance_inflation(trials: Trials) -> float:
