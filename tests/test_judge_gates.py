@@ -10,7 +10,7 @@ import pytest
 from records_by_hand import SECOND, changed, records
 
 from hxbench.judge import gates, inference
-from hxbench.judge.collect import share_evidence, unseen_because
+from hxbench.judge.collect import quantile_evidence, share_evidence, unseen_because
 from hxbench.judge.evidence import all_hold, holds
 from hxbench.judge.gates import Gate
 from hxbench.judge.inference import ShareEvidence
@@ -76,11 +76,12 @@ def test_a_bound_at_what_is_allowed_passes(
 
 def test_the_interval_shown_decides_as_the_gate_does() -> None:
     values = np.sort(np.random.default_rng(5).exponential(0.1, 200))
-    for milliseconds in range(150, 500, 10):
-        decision = with_ttft({"p95": f"{milliseconds} ms"}, values).decision
+    found = sample(Measured(records(requests=200, ttft_s=values)), "ttft")
+    for limit_s in np.arange(0.15, 0.5, 0.01):
+        decision = quantile_evidence(Objective("ttft", "p95", "<=", limit_s, "s"), found).decide(0.05)
         low, high = decision.interval
-        assert (high is not None and high <= milliseconds / 1e3) == (decision.verdict == "PASS")
-        assert (low is not None and low > milliseconds / 1e3) == (decision.verdict == "FAIL")
+        assert (high is not None and high <= limit_s) == (decision.verdict == "PASS")
+        assert (low is not None and low > limit_s) == (decision.verdict == "FAIL")
 
 
 def test_a_pass_is_held_against_0025_and_a_lone_fail_against_005() -> None:

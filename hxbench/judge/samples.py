@@ -71,7 +71,11 @@ class Sample:
 
     def counted(self, flags: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Returns how many of each request's values are flagged."""
-        starts, ends, found = self._stretches, np.append(self._stretches[1:], flags.size), [EMPTY.counts]
+        starts, ends, found = (
+            self._stretches,
+            np.append(self._stretches[1:], flags.size),
+            [self._stretches[:0]],
+        )
         for at in range(0, starts.size, BLOCK):
             mine = slice(at, at + BLOCK)
             part = flags[starts[at] : ends[mine][-1]]
