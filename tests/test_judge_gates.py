@@ -684,3 +684,35 @@ def test_a_decision_states_the_confidence_of_its_interval() -> None:
     assert [("PASS", 0.975), ("INCONCLUSIVE", 0.975), ("FAIL", 0.99)] == [
         (each.verdict, each.confidence) for each in decided
     ]
+
+
+def test_goodput_takes_a_single_gap_for_the_mean_and_none_for_good() -> None:
+    objectives = {"itl": {"mean": "20 ms"}, "goodput": "1 %"}
+    run = records(
+        requests=4, warmup=0, tokens=3, gap_s=[0.03, 0.03, 0.01, 0.01], profile={"objectives": objectives}
+    )
+    cut = replace(run, reads=run.reads.drop(index=[2, 4, 5]))  # the first has one gap, the second none
+    assert 3 / 4 == gates.evaluate(Measured(cut))[-1].evidence.estimate
+
+
+def with_cpu(cores: Sequence[float], statistic: str) -> Gate:
+    """A run whose server uses so many cores in each second of a measured window that is a little longer."""
+    run = records(requests=40, profile={"objectives": {"cpu": {statistic: "9"}}})
+    start_ns = int(run.phases["start_ns"].iloc[1]) // SECOND * SECOND  # when a sample was taken
+    starts = run.phases["start_ns"].where(run.phases.index != 1, start_ns)
+    ends = run.phases["end_ns"].where(run.phases.index != 1, start_ns + int((len(cores) + 0.5) * SECOND))
+    time_s = (run.series["time_ns"] - start_ns) / SECOND
+    used = np.interp(time_s.to_numpy(dtype=float), np.arange(len(cores) + 1), np.cumsum([0.0, *cores]))
+    values = run.series["value"].mask(run.series["name"] == "cpu_seconds", used)
+    return judged(changed(changed(run, "series", value=values), "phases", start_ns=starts, end_ns=ends))
+
+
+def test_the_mean_of_cpu_is_taken_over_the_whole_window_in_20_slices() -> None:
+    evidence = with_cpu([3.0, 1.0, 1.0, 1.0, 2.0], "mean").evidence
+    assert (20.0, pytest.approx(8 / 5.5)) == (evidence.n_eff, evidence.estimate)
+
+
+@pytest.mark.parametrize("cores", [[3.0, 1.0, 1.0], [1.0, 1.0, 3.0]])
+def test_the_largest_use_of_cpu_is_that_of_any_whole_second(cores: list[float]) -> None:
+    evidence = with_cpu(cores, "max").evidence
+    assert (3, pytest.approx(3.0)) == (evidence.n, evidence.estimate)
