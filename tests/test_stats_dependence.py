@@ -184,3 +184,7 @@ def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_lea
     found = worth({"asked": trials}, 30, alpha=0.025)
     assert 0 < effect < 1
     assert pytest.approx(30 / effect * (norm.isf(0.025) / t.isf(0.025, 2)) ** 2) == found.n_eff
+
+
+def test_trials_that_agree_exactly_are_worth_their_number() -> None:
+    assert Worth(500, 500, 1.0, "", 0.0) == worth({"asked": [np.tile([0.0, 1.0], 50)] * 5}, 500, alpha=0.025)

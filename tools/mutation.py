@@ -1,7 +1,7 @@
 """Changes the gate code, one comparison or whole number at a time, and says which changes no test notices.
 
 python -m tools.mutation            every mutant; ends with 1 when one survives
-python -m tools.mutation gates.py   those of the files in whose path this stands
+python -m tools.mutation gates.py   those of the files in whose path this, or another such part, stands
 
 A mutant meets those quick tests of its own module that call the changed function: first those that noticed an
 earlier one, then the shortest; tests that simulate many runs are left to `make test`. All is imported once: a
@@ -260,9 +260,9 @@ def _rebind(name: str, old: Any, new: Any) -> None:
             setattr(module, name, new)
 
 
-def main(wanted: str = "") -> int:
+def main(*wanted: str) -> int:
     """Prints the survivors and the score; returns the exit status."""
-    sources = {path: Path(path).read_text() for path in TESTS if wanted in path}
+    sources = {path: Path(path).read_text() for path in TESTS if any(part in path for part in wanted or [""])}
     made = [each for path, source in sources.items() for each in mutants(path, source)]
     mutating = Mutating([Mutant(path, None, 0, "", "", source) for path, source in sources.items()], made)
     names = dict.fromkeys(name for path in sources for name in TESTS[path])
