@@ -716,3 +716,10 @@ def test_the_mean_of_cpu_is_taken_over_the_whole_window_in_20_slices() -> None:
 def test_the_largest_use_of_cpu_is_that_of_any_whole_second(cores: list[float]) -> None:
     evidence = with_cpu(cores, "max").evidence
     assert (3, pytest.approx(3.0)) == (evidence.n, evidence.estimate)
+
+
+def test_a_mean_of_one_trial_says_of_what_it_is_taken() -> None:
+    assert (
+        "t-interval over 20 batch means in time order; failures count as the total time limit; "
+        "repeatability not assessed (one trial)"
+    ) == with_ttft({"mean": "1 s"}, np.full(40, 0.5)).evidence.method

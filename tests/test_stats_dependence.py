@@ -7,7 +7,14 @@ from scipy.signal import lfilter
 from scipy.stats import norm, t
 
 from hxbench.stats import dependence
-from hxbench.stats.dependence import Worth, batch_inflation, design_effect, variance_inflation, worth
+from hxbench.stats.dependence import (
+    Worth,
+    batch_inflation,
+    design_effect,
+    students_factor,
+    variance_inflation,
+    worth,
+)
 
 VIF_OF_AR1 = reference.case("DEP-vif-ar1")["expected"]
 
@@ -188,3 +195,8 @@ def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_lea
 
 def test_trials_that_agree_exactly_are_worth_their_number() -> None:
     assert Worth(500, 500, 1.0, "", 0.0) == worth({"asked": [np.tile([0.0, 1.0], 50)] * 5}, 500, alpha=0.025)
+
+
+def test_the_spread_of_few_trials_is_known_less_well_and_that_of_one_is_not_looked_at() -> None:
+    # 12.7 and 2.78 cut off 2.5 % of Student's t with 1 and 4 degrees of freedom, 1.96 of the normal
+    assert [1.0, 0.0238, 0.498] == [pytest.approx(students_factor(n, 0.025), rel=0.01) for n in (1, 2, 5)]
