@@ -723,3 +723,13 @@ def test_a_mean_of_one_trial_says_of_what_it_is_taken() -> None:
         "t-interval over 20 batch means in time order; failures count as the total time limit; "
         "repeatability not assessed (one trial)"
     ) == with_ttft({"mean": "1 s"}, np.full(40, 0.5)).evidence.method
+
+
+@pytest.mark.parametrize(
+    ("metric", "lost", "good"), [("tpot", "last_token_ns", 4), ("ttft", "first_token_ns", 3)]
+)
+def test_goodput_takes_for_good_only_what_need_not_exist(metric: str, lost: str, good: int) -> None:
+    objectives = {metric: {"p95": "1 s"}, "goodput": "1 %"}
+    run = records(requests=4, warmup=0, profile={"objectives": objectives})
+    cut = changed(run, "requests", **{lost: run.requests[lost].mask(run.requests.index == 2)})
+    assert good / 4 == gates.evaluate(Measured(cut))[-1].evidence.estimate
