@@ -733,3 +733,9 @@ def test_goodput_takes_for_good_only_what_need_not_exist(metric: str, lost: str,
     run = records(requests=4, warmup=0, profile={"objectives": objectives})
     cut = changed(run, "requests", **{lost: run.requests[lost].mask(run.requests.index == 2)})
     assert good / 4 == gates.evaluate(Measured(cut))[-1].evidence.estimate
+
+
+def test_looked_at_once_a_p99_needs_368_requests_and_twice_437() -> None:
+    # 0.99^n is at most 0.025, or half of it
+    p99 = Objective("ttft", "p99", "<=", 1.0, "s")
+    assert (368, 437) == (gates.fewest_requests(p99, 1), gates.fewest_requests(p99, 1, looks=2))

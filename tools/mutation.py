@@ -39,7 +39,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "hxbench/judge/judging.py": ("test_judge_certificate",),
     "hxbench/judge/looks.py": ("test_judge_looks",),
     "hxbench/judge/ledger.py": ("test_judge_ledger",),
-    "hxbench/judge/verdicts.py": ("test_judge_certificate",),
+    "hxbench/judge/verdicts.py": ("test_judge_checks",),
     "hxbench/judge/checks.py": ("test_judge_checks",),
     "hxbench/judge/certificate.py": ("test_judge_certificate",),
     "hxbench/stats/proportions.py": ("test_stats_proportions",),
