@@ -142,7 +142,7 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        hint = "; hx.open_sweep opens it" if (run_dir / "sweep.json").exists() else ""
+        hint = "; hx.open_sweep opens it" if (run_dir / run_directory.SWEEP_NOTE).exists() else ""
         raise DirectoryError(f"{path}: not a run: it has no folder records/{hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:

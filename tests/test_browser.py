@@ -23,7 +23,10 @@ from hxbench.render.plot_data import PLOTLY_MIME
 from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
-FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")
+FIGURES = (
+    "ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest",
+    "ttft_over_time", "itl_over_time", "tokens", "gates", "typical",
+)  # fmt: skip
 KINDS = ("certificate", "notebook")
 
 
