@@ -211,7 +211,7 @@ def test_tab_leads_to_the_public_names_and_nothing_else(shared: BlockingKernelCl
     assert sorted([*public(hx.Run), "path"]) == completions(shared, "run.")
     assert public(run_view.Figures) == completions(shared, "run.figures.")
     assert public(Frames) == completions(shared, "run.frames.")
-    assert ["ttft"] == completions(shared, "run.figures.tt")
+    assert ["waterfall"] == completions(shared, "run.figures.wat")
 
 
 @pytest.mark.parametrize(

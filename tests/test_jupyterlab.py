@@ -131,8 +131,8 @@ def use(seen: Session, address: str, shots: Path) -> None:
     page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()  # its kernel has started
     choose(page, "Run", "Run All Cells")
     measuring = page.locator(".jp-CodeCell", has_text="10 min")
-    measuring.locator(".hx-live svg").first.wait_for()
     page.wait_for_function(ANSWERED)
+    assert [] == page.locator(FAILED).all_inner_texts()
     seen.live = measuring.evaluate(LIVE)
     measuring.scroll_into_view_if_needed()
     page.screenshot(path=shots / "jupyterlab-measuring.png")
@@ -145,9 +145,11 @@ def use(seen: Session, address: str, shots: Path) -> None:
     page.screenshot(path=shots / "jupyterlab-card.png")
 
 
-# The measuring cell has answers to count.
-ANSWERED = """() => [...document.querySelectorAll('.jp-CodeCell')].some(
-  (e) => e.textContent.includes('10 min') && /[1-9]\\d* answered/.test(e.textContent))"""
+FAILED = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
+# The measuring cell has answers to count, or a cell before it failed.
+ANSWERED = f"""() => document.querySelector("{FAILED}") ||
+  [...document.querySelectorAll('.jp-CodeCell')].some((cell) =>
+    cell.textContent.includes('10 min') && /[1-9]\\d* answered · /.test(cell.textContent))"""
 LIVE = """(cell) => ({
   outputs: cell.querySelectorAll('.jp-OutputArea-child').length,
   charts: cell.querySelectorAll('.hx-live svg').length,
@@ -163,10 +165,11 @@ def choose(page: Any, menu: str, item: str) -> None:
 
 
 def short(notebook: Any) -> Any:
-    """Returns a notebook with a load of two seconds, a cell to interrupt, and one that opens what is left."""
+    """Returns a notebook with a short load, a cell to interrupt, and one that opens what is left."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    cell.source, count = re.subn(r'^measure = "[^"]*"', 'measure = "2 s"', cell.source, flags=re.M)
-    assert 1 == count
+    for name, value in (("measure", '"4 s"'), ("output_tokens", "4")):
+        cell.source, count = re.subn(rf"^{name} = [^#]*", f"{name} = {value}  ", cell.source, flags=re.M)
+        assert 1 == count
     notebook.cells += [new_code_cell(INTERRUPTED), new_code_cell(FOUND)]
     return notebook
 
