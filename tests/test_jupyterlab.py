@@ -41,7 +41,10 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, embedded: Any) -> Iterator[Lab]:
-    """JupyterLab on a free port of loopback, with a configuration of its own in an empty folder."""
+    """JupyterLab on a free port of loopback, with a configuration of its own in an empty folder.
+
+    Without the model, which `embedded` looks for, there is nothing to run in it.
+    """
     home = tmp_path_factory.mktemp("lab")
     folder = home / "work"
     folder.mkdir()
