@@ -32,7 +32,7 @@ types: $(STAMP) ## mypy, strict
 	@$(RUN) mypy
 
 coverage: $(STAMP) services ## the tests, with line and branch coverage and their limits
-	@$(RUN) tools.quality tests line-coverage branch-coverage
+	@SCREENSHOTS=build/screenshots $(RUN) tools.quality tests line-coverage branch-coverage
 
 wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 	@$(RUN) tools.wheel_smoke
@@ -40,7 +40,7 @@ wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 kills: $(STAMP) ## kill each process of a run at 25 random moments
 	@$(RUN) pytest --kills 25 tests/test_kills.py
 
-statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, a quarter of an hour)
+statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, about half an hour)
 	@$(RUN) simulation.error_rates $(RUNS)
 
 statistics-live: $(STAMP) ## the relative gate on 40 trials of one server, split at random (POOL=folder, half an hour)
@@ -72,5 +72,5 @@ $(STAMP): pyproject.toml
 		{ echo "make: PYTHON=$(PYTHON): does not start a Python 3.11 or newer; name one, as in make PYTHON=python3.12" >&2; exit 2; }
 	@echo "setting up .venv (about 1.2 GB; minutes the first time, nothing afterwards)"
 	@test -e $@ || "$(PYTHON)" -m venv --clear .venv
-	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(RUN) pip install --quiet --disable-pip-version-check --editable '.[embedded,sign,dev]'
 	@touch $@

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hxbench.sweeping import Sweep, open_sweep, sweep
-    from hxbench.workbench import Run, certify, judge, open, plan, render, run, verify
+    from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
 
 __version__ = "0.1.0"
 _SWEEPING = ("Sweep", "open_sweep", "sweep")
@@ -21,6 +21,7 @@ __all__ = [
     "plan",
     "render",
     "run",
+    "sign",
     "sweep",
     "verify",
 ]

@@ -8,6 +8,7 @@ HxbenchError                    4  hxbench itself, or a record that cannot be us
 ├── BusyError                   2  another run measures on this machine
 ├── StoppedError          128 + n  signal n came before the run's first request; nothing was left behind
 ├── EvidenceError               4  a run directory that does not hold what it should
+├── UnsoundError                1  a run in which `verify` finds faults, so that nobody should sign it
 └── IncompleteError             4  the run ended before its records were whole
 """
 
@@ -50,6 +51,10 @@ class StoppedError(HxbenchError):
 
 class EvidenceError(HxbenchError):
     pass
+
+
+class UnsoundError(HxbenchError):
+    exit_status = 1
 
 
 class IncompleteError(HxbenchError):

@@ -22,6 +22,7 @@ from hxbench.plan.workload import load_prompts
 from hxbench.record import (
     decoder,
     facts,
+    journals,
     lock,
     preflight,
     priority,
@@ -101,7 +102,11 @@ class Recording:
         self._trials: list[Trial] = []
         self._written: dict[str, Any] = {}
 
-    def record(self) -> Path:
+    def check(self) -> None:
+        """Looks at all that can be known before anything starts; fetches the model where one is needed.
+
+        Raises: InputError at the first that cannot work.
+        """
         profile = self._profile
         if profile.target.server is None:
             raise InputError(f"{profile.name}: target.server: not set: give the server's address with --url")
@@ -114,6 +119,9 @@ class Recording:
         self._texts = texts.planned(profile, prompts, self._plans)
         require_consent(profile, self._plans, yes=self._yes)
         self._model = self._find_model()
+
+    def record(self) -> Path:
+        self.check()
         target = self._wanted_dir or outputs()
         with lock.measuring(target), stop_signals() as asked:
             self._dir = self._make_dir()
@@ -290,8 +298,7 @@ class Recording:
         self._write_records()
         shutil.rmtree(self._dir / PROBE, ignore_errors=True)
         write_json(self._dir / "records" / "ending.json", ending)
-        if self._profile.keep.text != "full":
-            shutil.rmtree(self._dir / "journal")
+        journals.settle(self._dir, self._profile.keep.text, preflight.secrets(self._profile))
 
     def _write_records(self) -> None:
         records = self._dir / "records"

@@ -1,7 +1,6 @@
 """The order of things: record, judge, render; and the object that a notebook holds in its hand."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError, UnsoundError
 from hxbench.judge import certificate as certificates
 from hxbench.judge import forecast, gates, metrics
 from hxbench.judge.verify import Verification
@@ -20,14 +19,14 @@ from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import build
-from hxbench.record import calibration, decoder, lock, preflight, sampler, supervisor
+from hxbench.record import calibration, decoder, journals, lock, preflight, sampler, supervisor
 from hxbench.record import priority as priorities
-from hxbench.recording import Recording
+from hxbench.recording import Recording, outputs
 from hxbench.records import run_directory
 from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
-from hxbench.render import cards, manifest, run_view, tables
+from hxbench.render import cards, manifest, run_view, statement, tables
 from hxbench.render.frames import Frames
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
@@ -88,9 +87,9 @@ class Run:
         return tables.matrix_table(self.certificate)
 
     def claim(self, name: str | None = None) -> pd.DataFrame | None:
-        """Returns all that a check, such as `ttft.p50`, rests on; without a name that nearest its limit."""
-        closest = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
-        return tables.claim_table(self.certificate, name or closest[0]) if name or closest else None
+        """Returns all that a check, such as `ttft.p50`, rests on; by default the worst against its limit."""
+        worst = self.frames.gates().nlargest(1, "estimate_share")["id"].tolist()
+        return tables.claim_table(self.certificate, name or worst[0]) if name or worst else None
 
     @property
     def stages(self) -> pd.DataFrame | None:
@@ -174,12 +173,11 @@ def _recover(run_dir: Path) -> None:
         profile = resolve(run_dir / "profile.yaml").profile
         if not (run_dir / "records" / "series.parquet").exists():
             sampler.finish(run_dir)
+        secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
         if not (run_dir / "records" / "requests.parquet").exists():
-            secrets = tuple(os.environ.get(name, "") for name in preflight.secret_variables(profile))
             answer = answers(profile.target.protocol, stream=profile.workload.stream)
             decoder.finish(run_dir, answer, hash_text=profile.keep.text != "none", secrets=secrets)
-    if profile.keep.text != "full":
-        shutil.rmtree(run_dir / "journal")
+    journals.settle(run_dir, profile.keep.text, secrets)
 
 
 def run(
@@ -227,20 +225,22 @@ def _resolved(
 
 
 def judge(path: str | Path) -> Run:
-    """Judges a recorded run and writes its certificate.json, and manifest.json with it."""
+    """Judges a recorded run and writes its certificate.json, the manifest and the statements with it."""
     judged = open(path)
     write_json(judged.path / "certificate.json", judged.certificate)
-    manifest.write(judged.path)
+    statement.seal(judged.path, judged.certificate, judged.records.facts)
     return judged
 
 
-def verify(path: str | Path) -> Verification:
+def verify(path: str | Path, key: str | Path | None = None) -> Verification:
     """Returns which files and numbers of a run are not what its manifest and its records give.
 
-    A killed run that nobody has opened yet is first put together from its journal, as by `open`.
+    With the file of a public key the run must be signed by its holder. A killed run that nobody has opened
+    yet is first put together from its journal, as by `open`.
 
     Raises:
         DirectoryError: the folder holds no run.
+        InputError: the key is none to check with.
     """
     run_dir = Path(path)
     if (run_dir / "records").is_dir() and not (run_dir / manifest.NAME).exists():
@@ -248,13 +248,35 @@ def verify(path: str | Path) -> Verification:
             open(run_dir)
     from hxbench.render import verification  # as publish below
 
-    return cards.card(cards.VerificationCard, verification.verify(run_dir))
+    return cards.card(
+        cards.VerificationCard, verification.verify(run_dir, None if key is None else Path(key))
+    )
+
+
+def sign(path: str | Path, key: str | Path) -> str:
+    """Signs a run with the private key in a file, beside the signatures of others; returns the key's id.
+
+    Raises:
+        InputError: the key is none to sign with; the folder holds no run.
+        UnsoundError: `verify` finds a fault in the run.
+    """
+    from hxbench.render import signing
+
+    run_dir = Path(path)
+    signer = signing.signer(Path(key), run_dir)
+    faults = verify(run_dir).faults
+    if faults:
+        raise UnsoundError(
+            f"{path}: not signed: faults found: {len(faults)}: {faults[0]}; `hxbench verify` lists them"
+        )
+    return signing.sign(run_dir, signer)
 
 
 def render(path: str | Path) -> Run:
-    """Judges a recorded run and writes its certificate, notebooks, pages, junit.xml and manifest.json.
+    """Judges a recorded run and writes its certificate, notebooks, pages, junit.xml, manifest, statements.
 
-    A notebook that did not run to its end makes the run INCOMPLETE.
+    A notebook that did not run to its end makes the run INCOMPLETE. Of a run among the others in the folder
+    of runs index.html there is written anew.
     """
     from hxbench.render import publish  # nbconvert takes a second to import, which no load should wait for
 
@@ -264,20 +286,45 @@ def render(path: str | Path) -> Run:
         rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)
     publish.reports(rendered.path, rendered.certificate, rendered.records.facts)
+    write_index(rendered.path)
     return rendered
 
 
+def write_index(run_dir: Path) -> None:
+    """Writes index.html beside a run in the folder of runs; that it cannot be is said and no more."""
+    if run_dir.parent != outputs().resolve():
+        return
+    from hxbench.render import index_page  # as publish above
+
+    try:
+        index_page.write(run_dir.parent)
+    except DirectoryError as error:
+        view().say(f"{error}; the run itself is whole")
+
+
 def certify(
-    profile: str | Path | Resolved = "smollm2-135m", *, undecided_ok: bool = False, **more: Any
+    profile: str | Path | Resolved = "smollm2-135m",
+    *,
+    undecided_ok: bool = False,
+    sign_key: str | Path | None = None,
+    **more: Any,
 ) -> Run:
-    """Records, judges and renders.
+    """Records, judges and renders; with the file of a private key also signs, when all kernels are gone.
 
     Raises:
-        InputError: a required gate could not pass even without a miss, unless `undecided_ok`.
+        InputError: a required gate could not pass even without a miss, unless `undecided_ok`; the key is
+            none to sign with. Nothing was started.
     """
+    if sign_key is not None:
+        from hxbench.render import signing
+
+        signing.signer(Path(sign_key))  # and let go of it: the key is read again when it is needed
     resolved = _resolved(profile)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
-    return render(run(resolved, calibrated=True, **more).path)
+    certified = render(run(resolved, calibrated=True, **more).path)
+    if sign_key is not None:
+        sign(certified.path, sign_key)
+    return certified
 
 
 def calibrate(

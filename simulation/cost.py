@@ -1,13 +1,14 @@
 """What judging costs: `make cost` judges runs of 1, 3 and 10 million tokens, made up for it.
 
-The records are written by the tables' own writer. Each run is read, and is opened and judged, in processes of
-their own, several times; the best counts. Ends with 1 when judging the largest takes more than five times as
-long as reading the same Parquet files into frames, or grows faster than the tokens, or takes more than 1 GB.
-The table it prints stands in `COST.md`.
+The records are written by the tables' own writer. Each run is read, and is opened and judged, in processes
+of their own, several times; the median counts: reading now and then takes a quarter of its usual time. Ends
+with 1 when judging the largest takes more than five times as long as reading the same Parquet files into
+frames, or grows faster than the tokens, or takes more than 1 GB. The table it prints stands in `COST.md`.
 """
 
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from hxbench.records.tables import TableWriter
 TOKENS = 500  # a request, each in a read of its own
 USERS = 16
 FIRST_NS, GAP_NS = 100_000_000, 10_000_000  # means of exponential times
-REPEATS = 3
+REPEATS = 5
 REQUESTS = (2_000, 6_000, 20_000)
 MOST_TIMES_READING, MOST_BYTES, MOST_GROWTH = 5.0, 1e9, 1.3
 OBJECTIVES = {
@@ -107,23 +108,24 @@ def measured(work: str, run_dir: Path) -> dict[str, float]:
     }
 
 
-def best(work: str, run_dir: Path) -> dict[str, float]:
-    """Returns the smallest figures of several processes, and the largest seconds as `slowest`."""
+def typical(work: str, run_dir: Path) -> dict[str, float]:
+    """Returns the median of several processes, and the `least` and `most` seconds of them."""
     command = [sys.executable, "-m", "simulation.cost", work, str(run_dir)]
     found = [
         json.loads(subprocess.run(command, check=True, capture_output=True).stdout) for _ in range(REPEATS)
     ]
-    slowest = max(each["seconds"] for each in found)
-    return {name: min(each[name] for each in found) for name in found[0]} | {"slowest": slowest}
+    seconds = [each["seconds"] for each in found]
+    middle = {name: statistics.median(each[name] for each in found) for name in found[0]}
+    return middle | {"least": min(seconds), "most": max(seconds)}
 
 
 def row(requests: int) -> dict[str, float]:
     """Makes, reads and judges a run of so many requests; prints and returns what that cost."""
     with tempfile.TemporaryDirectory() as folder:
         make(Path(folder) / "run", requests)
-        costs = {work: best(work, Path(folder) / "run") for work in WORK}
+        costs = {work: typical(work, Path(folder) / "run") for work in WORK}
     cells = [
-        f"{each['seconds']:.2f} to {each['slowest']:.2f} | {each['bytes'] / 1e6:.0f}"
+        f"{each['seconds']:.2f} ({each['least']:.2f} to {each['most']:.2f}) | {each['bytes'] / 1e6:.0f}"
         for each in costs.values()
     ]
     found = {name: each["seconds"] for name, each in costs.items()} | {"bytes": costs["judge"]["bytes"]}

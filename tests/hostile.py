@@ -1,5 +1,8 @@
 """Text that a model, a server or a file name may hold; wherever it comes out it is shown as text."""
 
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
 PAYLOADS = (
     "<script>window.owned = 1</script>",
     "</script><script>window.owned = 1</script>",
@@ -41,4 +44,48 @@ PAYLOADS = (
     '"><script>window.owned=1</script>',
     "' onmouseover='window.owned=1",
     "&lt;script&gt;window.owned=1&lt;/script&gt;",
+    "<script src='http://example.invalid/x.js'></script>",
+    "<noscript><p title='</noscript><img src=x onerror=window.owned=1>'>",
+    "<template><script>window.owned=1</script></template>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=owned=1&gt;'>",
+    "<svg><use href='data:image/svg+xml,<svg id=x onload=window.owned=1/>#x'></use></svg>",
+    "<svg><a xlink:href='javascript:window.owned=1'><text y=9>click</text></a></svg>",
+    "<img src='data:image/svg+xml;base64,PHN2ZyBvbmxvYWQ9ImFsZXJ0KDEpIi8+'>",
+    "<img src='data:text/html,<script>window.owned=1</script>'>",
+    "<p style='width: expression(window.owned=1); behavior: url(x)'>styled</p>",
+    "<div style=position:fixed;inset:0;background:url(http://example.invalid/x)>over all</div>",
+    "<button formaction='javascript:window.owned=1' autofocus onfocus=window.owned=1>press</button>",
+    "<input type=image src='http://example.invalid/x'><audio autoplay src='http://example.invalid/y'>",
+    "<link rel=dns-prefetch href='//example.invalid'><link rel=prefetch href='http://example.invalid/'>",
+    "<marquee onstart=window.owned=1>x</marquee>",
+    "<p onmouseover=window.owned=1 onclick=window.owned=1>point here</p>",
+    "<p/onclick=window.owned=1>slash",
+    "<b id=plotly class='plot js-plotly-plot'>a</b><img name=Plotly><form id=documentElement>",
+    "<a name=figures href='#main' id=main>clobbered</a><form name=document><input name=fonts></form>",
+    "<frameset onload=window.owned=1><frame src='javascript:parent.owned=1'></frameset>",
+    "<title>another</title><h1>CERTIFIED</h1><p class=word>CERTIFIED</p>",
+    "--><script>window.owned=1</script><!--",
+    "*/</style><script>window.owned=1</script>",
+    "]]></script><script>window.owned=1</script>",
+    "[a]: javascript:window.owned=1\n\n[click][a] <javascript:window.owned=1>",
+    '![x](x"onerror="window.owned=1) [y](# "\' onmouseover=\'window.owned=1")',
+    "<<script>window.owned=1;//<</script>",
+    "%3Cscript%3Ewindow.owned=1%3C/script%3E",
+    "PA\u200bSS \u2066really\u2069 FA\u00adIL \ufeff\U000e0041",
+    "\x9b31mred\x85",
+    "=1+1\t@SUM(1)\r\n+cmd",
+    "::error file=x::y\n::set-output name=x::y",
+    "endless " + 3000 * "x",
 )
+
+
+def poisoned(document: Any, payloads: Iterator[str], spared: Collection[str] = ()) -> Any:
+    """Returns a document with the next payload in place of each text in it, but under the `spared` keys."""
+    if isinstance(document, Mapping):
+        return {
+            key: value if key in spared else poisoned(value, payloads, spared)
+            for key, value in document.items()
+        }
+    if isinstance(document, list):
+        return [poisoned(value, payloads, spared) for value in document]
+    return next(payloads) if isinstance(document, str) else document

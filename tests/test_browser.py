@@ -1,18 +1,19 @@
 """The pages in a real browser without a network: drawn, readable, and nothing in them runs or asks."""
 
-import re
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import notebooks_by_hand as by_hand
 import pytest
-from certificates_by_hand import catalogue, certificate, verdict
-from hostile import PAYLOADS
+from browsing import ARGUMENTS, DESK, SCREENS, Seen, opened
+from certificates_by_hand import certificate
+from hostile import PAYLOADS, poisoned
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-from records_by_hand import facts, records
+from records_by_hand import calibration, facts, records
 
 from hxbench.render.certificate_page import page as certificate_page
 from hxbench.render.completeness import RESULT_MIME
@@ -22,19 +23,8 @@ from hxbench.render.plot_data import PLOTLY_MIME
 from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
-# From recipes that were tried: no sandbox as root, no GPU, and no name resolves.
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--host-resolver-rules=MAP * ~NOTFOUND",
-]
 FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")
-SCREENS: dict[str, dict[str, Any]] = {
-    "light": {"viewport": {"width": 1200, "height": 900}},
-    "dark": {"viewport": {"width": 1200, "height": 900}, "color_scheme": "dark"},
-    "phone": {"viewport": {"width": 390, "height": 844}},
-}
+KINDS = ("certificate", "notebook")
 
 
 @pytest.fixture(scope="module")
@@ -47,39 +37,34 @@ def browser(chromium: str) -> Iterator[Any]:
         browser.close()
 
 
-@dataclass
-class Seen:
-    """A page as one visitor saw it."""
-
-    page: Any
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def value(self, script: str) -> Any:
-        return self.page.evaluate(script)
+@pytest.fixture(scope="module")
+def kept(browser: Any, validation: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Seen]:
+    """One page of each kind, opened once: who uses it looks at it and changes nothing but the screen."""
+    judged = certificate(calibration=calibration())
+    made = {
+        "certificate": certificate_page(judged, facts("smollm2-135m"), [("validation", "validation.html")]),
+        "notebook": validation,
+    }
+    folder = tmp_path_factory.mktemp("pages")
+    for kind, html in made.items():
+        (folder / f"{kind}.html").write_text(html, "utf-8")
+    return {kind: opened(browser, folder / f"{kind}.html") for kind in made}
 
 
 @pytest.fixture
 def visit(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """Opens a page, given as text, as a visitor with the network off."""
+    """Opens a page, given as text, as a visitor of its own."""
     contexts = []
 
-    def opened(html: str, **screen: Any) -> Seen:
+    def visited(html: str, **more: Any) -> Seen:
         path = tmp_path / "page.html"
         path.write_text(html, "utf-8")
-        context = browser.new_context(**(SCREENS["light"] | screen), offline=False)
-        contexts.append(context)
-        seen = Seen(context.new_page())
-        seen.page.on("request", lambda request: seen.requests.append(request.url))
-        seen.page.on("console", lambda message: seen.complaints.append(message.text))
-        seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        seen.page.goto(path.as_uri())
-        if 'id="plotly"' in html and screen.get("java_script_enabled", True):
-            seen.page.wait_for_selector("html[data-figures]", timeout=30_000)
+        seen = opened(browser, path, **more)
+        contexts.append(seen.page.context)
         assert [path.as_uri()] == seen.requests
         return seen
 
-    yield opened
+    yield visited
     for context in contexts:
         context.close()
 
@@ -90,9 +75,10 @@ def validation() -> str:
     return notebook_page(executed(300))
 
 
-def executed(count: int) -> Any:
+def executed(count: int, tokens: int = 32) -> Any:
     """Returns a notebook as it is after a run of `count` requests, with every figure and table."""
-    run = records(requests=count, failed=(7,), profile={"objectives": {"ttft": {"p95": "500 ms"}}})
+    profile = {"objectives": {"ttft": {"p95": "500 ms"}}, "limits.tokens": 10_000_000}
+    run = records(requests=count, tokens=tokens, failed=(7,), profile=profile)
     judged, figures = certificate(), Figures(run)
     shown = [{"text/html": card_html(judged), "text/plain": "card"}]
     shown += [{"text/html": table(judged)._repr_html_()} for table in (verdict_table, ledger_table)]
@@ -110,48 +96,93 @@ def executed(count: int) -> Any:
     return nbformat.from_dict(nbformat.v4.new_notebook(cells=cells))
 
 
+def on_every_screen(test: Any) -> Any:
+    """Runs a test for each kind of page on each screen."""
+    for name, values in (("screen", tuple(SCREENS)), ("kind", KINDS)):
+        test = pytest.mark.parametrize(name, values)(test)
+    return test
+
+
 @pytest.mark.parametrize("screen", SCREENS)
-def test_every_figure_is_drawn_without_a_request_or_a_complaint(
-    visit: Any, validation: str, screen: str
-) -> None:
-    seen = visit(validation, **SCREENS[screen])
-    assert [] == seen.complaints
+def test_every_figure_is_drawn(kept: dict[str, Seen], screen: str) -> None:
+    seen = kept["notebook"].on(screen)
     assert len(FIGURES) == seen.value("document.querySelectorAll('.plot.js-plotly-plot').length")
     drawn = "[...document.querySelectorAll('.plot')].map(p => p.querySelectorAll('.trace, .bars').length > 0)"
     assert [True] * len(FIGURES) == seen.value(drawn)
 
 
-@pytest.mark.parametrize("screen", SCREENS)
-@pytest.mark.parametrize("kind", ["notebook", "certificate"])
-def test_no_page_scrolls_sideways(visit: Any, validation: str, screen: str, kind: str) -> None:
-    html = validation if kind == "notebook" else certificate_page(certificate(), facts("smollm2-135m"))
-    seen = visit(html, **SCREENS[screen])
-    assert seen.value("document.documentElement.scrollWidth <= innerWidth")
+@on_every_screen
+def test_no_page_scrolls_sideways(kept: dict[str, Seen], kind: str, screen: str) -> None:
+    assert kept[kind].on(screen).value("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_figures_follow_the_colours_of_the_page(visit: Any, validation: str) -> None:
-    seen = visit(validation)
+@on_every_screen
+def test_how_it_ended_stands_on_the_first_screen(kept: dict[str, Seen], kind: str, screen: str) -> None:
+    seen = kept[kind].on(screen)
+    assert "FAILED" == seen.page.inner_text(".status .word")
+    assert seen.value(
+        "scrollY === 0 && document.querySelector('.status').getBoundingClientRect().bottom < 300"
+    )
+
+
+@on_every_screen
+def test_axe_finds_nothing_that_keeps_anyone_from_reading(
+    kept: dict[str, Seen], kind: str, screen: str
+) -> None:
+    seen = kept[kind].on(screen)
+    seen.value(FOLDS % "true")
+    assert [] == seen.violations()
+    seen.value(FOLDS % "false")
+
+
+# The data of one figure stands for that of all: axe looks at each of their thousand cells.
+FOLDS = """
+document.querySelectorAll('details:not(.data), figure:first-of-type .data')
+  .forEach((fold) => { fold.open = %s; })
+"""
+
+
+@on_every_screen
+def test_a_picture_of_each_page_is_kept_to_be_looked_at(
+    kept: dict[str, Seen], kind: str, screen: str
+) -> None:
+    ending, begins = ("pdf", b"%PDF") if screen == "paper" else ("png", b"\x89PNG")
+    assert kept[kind].on(screen).picture(f"{kind}-{screen}.{ending}").startswith(begins)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_page_that_was_seen_on_every_screen_asked_for_nothing_and_complained_of_nothing(
+    kept: dict[str, Seen], kind: str
+) -> None:
+    for screen in SCREENS:
+        kept[kind].on(screen)
+    assert [kept[kind].page.url] == kept[kind].requests
+    assert [] == kept[kind].complaints
+
+
+def test_a_reviewer_sees_the_numbers_the_doubts_and_the_instrument_without_scrolling(
+    kept: dict[str, Seen],
+) -> None:
+    seen = kept["certificate"].on("light")
+    ends = "[...document.querySelectorAll('.first')].map((part) => part.getBoundingClientRect().bottom)"
+    assert 2 == len(seen.value(ends))
+    assert [True, True] == [end <= DESK[1] for end in seen.value(ends)]
+
+
+def test_the_figures_follow_the_colours_of_the_page(kept: dict[str, Seen]) -> None:
+    seen = kept["notebook"].on("light")
     ink = "getComputedStyle(document.querySelector('.plot text')).fill"
     light = seen.value(ink)
-    seen.page.emulate_media(color_scheme="dark")
-    for _ in range(100):  # the page's policy forbids the browser driver's own waiting: it needs eval
-        if seen.value(ink) != light:
-            break
-        seen.page.wait_for_timeout(50)
-    assert light != seen.value(ink)
-    assert [] == seen.complaints
+    assert seen.on("dark").becomes(f"{ink} !== '{light}'")
 
 
-def test_on_paper_figures_fit_and_are_dark_on_light(visit: Any, validation: str) -> None:
-    seen = visit(validation, color_scheme="dark")
-    seen.value("dispatchEvent(new Event('beforeprint'))")  # it comes before the colours of the page change
+def test_on_paper_figures_fit_and_are_dark_on_light(kept: dict[str, Seen]) -> None:
+    seen = kept["notebook"].on("dark").on("paper")
     assert "rgb(0, 0, 0)" == seen.value("getComputedStyle(document.querySelector('.plot text')).fill")
     assert {680} == set(
         seen.value("[...document.querySelectorAll('.main-svg')].map(s => s.width.baseVal.value)")
     )
-    seen.page.emulate_media(media="print", color_scheme="dark")
     assert "rgb(255, 255, 255)" == seen.value("getComputedStyle(document.body).backgroundColor")
-    assert seen.page.pdf().startswith(b"%PDF")
 
 
 def test_without_scripts_the_verdict_the_tables_and_the_data_of_the_figures_can_be_read(
@@ -161,41 +192,17 @@ def test_without_scripts_the_verdict_the_tables_and_the_data_of_the_figures_can_
     text = seen.page.inner_text("body")
     assert "FAILED" in text
     assert "Time to first token, p95" in text
-    assert len(FIGURES) == text.count("The figure is drawn by a script in this page; its data stands below.")
-    seen.page.click("figure summary >> nth=0")
+    assert len(FIGURES) == text.count("This figure needs scripts to be drawn; its data stands below.")
     assert "Requests slower" in seen.page.inner_text("figure >> nth=0")
+    assert seen.value("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_contrast_is_enough_for_text_in_light_and_dark(visit: Any, validation: str) -> None:
-    for html in (validation, certificate_page(certificate(), facts("smollm2-135m"))):
-        for scheme in ("light", "dark"):
-            seen = visit(html, color_scheme=scheme)
-            assert [] == [found for found in seen.value(CONTRAST) if found[1] < 4.5]
-
-
-# The contrast (WCAG 2.1, 1.4.3) of each element with text of its own against the nearest painted background.
-CONTRAST = """
-(() => {
-  const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => {
-    const [r, g, b] = parts(colour).map((v) => v / 255)
-      .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if ((parts(colour)[3] ?? 1) === 1) return colour;
-    }
-    return "rgb(255, 255, 255)";
-  };
-  const own = (element) => [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-  return [...document.querySelectorAll("body *:not(script):not(svg *)")].filter(own).map((element) => {
-    const [a, b] = [light(getComputedStyle(element).color), light(behind(element))];
-    return [element.outerHTML.slice(0, 80), (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05)];
-  });
-})()
-"""
+def test_with_scripts_the_drawing_stands_for_the_table_until_it_is_asked_for(kept: dict[str, Seen]) -> None:
+    seen = kept["notebook"].on("light")
+    assert "Requests slower (" not in seen.page.inner_text("figure >> nth=0")
+    seen.page.click("figure summary >> nth=0")
+    assert "Requests slower (" in seen.page.inner_text("figure >> nth=0")
+    seen.page.click("figure summary >> nth=0")
 
 
 def test_what_can_be_scrolled_or_opened_can_be_reached_by_keyboard(visit: Any, validation: str) -> None:
@@ -211,53 +218,122 @@ def test_hostile_text_in_a_notebook_is_shown_and_does_nothing(visit: Any) -> Non
     outputs = []
     for payload in PAYLOADS:
         outputs += [by_hand.shown({"text/html": f"<table><tr><td>{payload}</td></tr></table>"})]
-        outputs += [by_hand.shown({"text/markdown": payload}), by_hand.shown({"text/plain": payload})]
+        outputs += [by_hand.shown({kind: payload}) for kind in KINDS_OF_OUTPUT]
+        outputs += [new_output("stream", name=name, text=payload) for name in ("stdout", "stderr")]
         outputs += [new_output("error", ename="Error", evalue=payload, traceback=[payload])]
-    result = by_hand.RESULT | {"status_reason": PAYLOADS[0], "run": PAYLOADS[1]}
+    result = poisoned({**by_hand.RESULT, "model": "", "profile": "", "created": ""}, cycle(PAYLOADS))
     seen = visit(notebook_page(by_hand.after_run(*outputs, prose="\n\n".join(PAYLOADS), result=result)))
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined && document.scripts.length === 0")
+    nothing_happened(seen)
+    assert seen.value("document.scripts.length === 0")
     shown = seen.value("[...document.querySelectorAll('.error > pre')].map((e) => e.textContent)")
     for payload, text in zip(PAYLOADS, shown, strict=True):
-        assert "\x1b" in payload or seen_of(f"Error: {payload}") == seen_of(text)
+        assert "\x1b" in payload or "\r" in payload or seen_of(f"Error: {payload}") == seen_of(text)
+
+
+KINDS_OF_OUTPUT = (
+    "text/html", "text/markdown", "text/plain", "text/latex", "image/svg+xml", "image/png",
+    "application/javascript", "application/vnd.jupyter.widget-view+json",
+)  # fmt: skip
+
+
+def nothing_happened(seen: Seen) -> None:
+    """Holds a page to it that it ran nothing, went nowhere, and is still the page it was, also when used."""
+    for target in seen.page.query_selector_all("main a, main p, main summary")[:40]:
+        target.dispatch_event("mouseover")
+    assert [] == seen.complaints
+    assert [seen.page.url] == seen.requests
+    assert seen.value("window.owned === undefined && document.querySelectorAll('h1').length === 1")
+    assert [] == seen.value(HANDLERS)
+    assert seen.on("phone").value("document.documentElement.scrollWidth <= innerWidth")
+
+
+# what could run or load something, or take the place of something of the page; plotly's own parts apart
+HANDLERS = r"""
+[...document.querySelectorAll('header *, main *')].filter((element) => !element.closest('.plot'))
+  .flatMap((element) => [...element.attributes].filter(({ name, value }) =>
+    /^(on.*|srcdoc|action|formaction|style|xlink:href|name)$/.test(name)
+    || /^(src|href)$/.test(name) && !/^(#|data:image.png|https?:|mailto:|[\w./-]+$)/.test(value)))
+  .map(({ name, value }) => name + '=' + value)
+"""
 
 
 def seen_of(text: str) -> str:
     """Returns the characters of a text that a reader sees."""
-    return re.sub(r"[\x00-\x20\x7f\u2028\u2029\u202a-\u202e\ufffd]", "", text)
+    return "".join(
+        letter for letter in text if unicodedata.category(letter) not in UNSEEN and letter != "\ufffd"
+    )
+
+
+UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
 
 
 def test_hostile_text_in_a_figure_is_drawn_as_text_and_does_nothing(visit: Any) -> None:
     names = [
-        {"x": [1, 2], "y": [n, n], "name": payload, "text": payload} for n, payload in enumerate(PAYLOADS)
+        {"x": [1, 2], "y": [n, n], "name": payload, "text": payload, "hovertemplate": payload}
+        for n, payload in enumerate(PAYLOADS)
     ]
-    layout = {"title": {"text": PAYLOADS[0]}, "annotations": [{"x": 1, "y": 1, "text": p} for p in PAYLOADS]}
-    html = notebook_page(by_hand.after_run(by_hand.shown({PLOTLY_MIME: {"data": names, "layout": layout}})))
-    seen = visit(html)
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined")
+    bars = {"type": "bar", "x": list(PAYLOADS), "y": [1] * len(PAYLOADS), "name": PAYLOADS[0]}
+    title = {"text": PAYLOADS[0], "subtitle": {"text": PAYLOADS[3]}}
+    layout = {
+        "title": title,
+        "xaxis": {"title": {"text": PAYLOADS[1]}, "ticksuffix": PAYLOADS[5]},
+        "yaxis": {"title": {"text": PAYLOADS[10]}, "ticktext": list(PAYLOADS), "tickvals": list(range(99))},
+        "annotations": [{"x": 1, "y": 1, "text": p, "hovertext": p} for p in PAYLOADS],
+    }
+    figures = [by_hand.shown({PLOTLY_MIME: {"data": d, "layout": layout}}) for d in (names, [bars])]
+    seen = visit(notebook_page(by_hand.after_run(*figures)))
+    nothing_happened(seen)
     assert [] == seen.value(
         "[...document.querySelectorAll('.plot a')].map((a) => a.href.baseVal).filter(Boolean)"
     )
+    assert not seen.value("document.querySelector('.plot foreignObject, .plot image, .plot script')")
 
 
-def test_hostile_text_in_a_certificate_is_shown_and_does_nothing(visit: Any) -> None:
-    hostile = certificate(
-        notes=list(PAYLOADS),
-        verdicts=[verdict(p, p, reason=p, method=p, metric=None, records=[p]) for p in PAYLOADS],
-        catalogue=[catalogue()[0] | {"id": p, "name": p, "reason": p, "evidence": [p]} for p in PAYLOADS],
-        declarations={p: {"declared": p, "seen": None} for p in PAYLOADS},
+def test_hostile_text_in_every_field_of_a_certificate_is_shown_and_does_nothing(visit: Any) -> None:
+    payloads = cycle(PAYLOADS)
+    hostile, known = (
+        poisoned(document, payloads, spared={"comparator", "unit", "direction", "state"})
+        for document in (certificate(calibration=calibration()), facts("smollm2-135m"))
     )
-    seen = visit(certificate_page(hostile, dict.fromkeys(PAYLOADS, PAYLOADS[0]), [(PAYLOADS[1], "x.html")]))
-    assert [] == seen.complaints
-    assert seen.value("window.owned === undefined && document.scripts.length === 0")
-    assert 2 * len(PAYLOADS) <= seen.page.inner_text("main").count("owned") + len(PAYLOADS)
+    hostile["notes"] += PAYLOADS
+    hostile["declarations"] = {p: {"declared": p, "seen": None} for p in PAYLOADS}
+    hostile["measurement"] |= dict.fromkeys(PAYLOADS, PAYLOADS[0])
+    seen = visit(certificate_page(hostile, known | dict.fromkeys(PAYLOADS, 1), [(PAYLOADS[1], "x.html")]))
+    nothing_happened(seen)
+    assert seen.value("document.scripts.length === 0")
+    text = seen_of(seen.page.inner_text("body"))
+    assert [] == [payload for payload in PAYLOADS if seen_of(payload) not in text]
 
 
-def test_a_run_of_ten_thousand_requests_stays_small(visit: Any) -> None:
-    notebook = executed(10_000)
+def test_a_run_of_two_million_tokens_stays_small_and_scrolls_without_being_laid_out_again(
+    visit: Any, kept: dict[str, Seen]
+) -> None:
+    notebook = executed(10_000, tokens=200)
     html = notebook_page(notebook)
     assert len(nbformat.writes(notebook).encode()) < 300_000
     assert len(html.encode()) < 1_000_000
-    assert [] == visit(html).complaints
     assert RESULT_MIME in notebook.cells[-1].outputs[0].data
+    seen = visit(html)
+    assert [] == seen.complaints
+    for amount in (NODES, STROKES):  # as much to paint as of 300 requests
+        assert seen.value(amount) < 1.5 * kept["notebook"].on("light").value(amount)
+    before = laid_out(seen)
+    for _ in range(20):
+        seen.page.mouse.wheel(0, 600)
+    assert seen.becomes(
+        "scrollY + innerHeight > document.documentElement.scrollHeight - 10 || scrollY > 9000"
+    )
+    assert before == laid_out(seen)
+
+
+NODES = "document.querySelectorAll('*').length"
+STROKES = "[...document.querySelectorAll('path[d]')].map((p) => p.getAttribute('d')).join('').length"
+
+
+def laid_out(seen: Seen) -> int:
+    """Returns how often the browser has worked out where everything stands."""
+    session = seen.page.context.new_cdp_session(seen.page)
+    session.send("Performance.enable")
+    return {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}[
+        "LayoutCount"
+    ]

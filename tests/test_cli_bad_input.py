@@ -85,6 +85,13 @@ def nothing_was_left(workplace: Path) -> bool:
         (["judge", "nowhere"], "not a run"),
         (["render", "nowhere"], "not a run"),
         (["init", "--from-run", "nowhere"], "not a run"),
+        (["index", "nowhere"], "nowhere: cannot be read: No such file or directory"),
+        (["gc"], "gc: say what may go: --keep N, --older-than AGE, or both"),
+        (["gc", "--keep", "3"], "outputs: cannot be read: No such file or directory"),
+        (
+            ["gc", "--older-than", "soon", "--yes"],
+            "--older-than: expected an age such as 30d or 12h, got soon",
+        ),
         (["check", "http://127.0.0.1:9"], "not reachable"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -105,6 +112,7 @@ def test_a_wrong_argument_is_named(
         (["show"], "hxbench show: Missing argument 'DIRECTORY'. See `hxbench show --help`."),
         (["show", "x", "--as", "wrk"], "'wrk' is not one of 'vllm', 'guidellm', 'aiperf', 'mlperf', 'all'"),
         (["serve", "--port", "x"], "Invalid value for '--port': 'x' is not a valid integer"),
+        (["gc", "--keep", "-1"], "Invalid value for '--keep': -1 is not in the range x>=0"),
         (["plan", "--inflation", "x"], "Invalid value for '--inflation': 'x' is not a valid float"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -122,7 +130,22 @@ def test_what_the_command_line_does_not_know_is_one_line_and_2(
 def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.CaptureFixture[str]) -> None:
     assert 0 == cli.run_command([])
     shown = capfd.readouterr().out
-    names = ["certify", "plan", "run", "judge", "render", "show", "verify", "init", "check", "serve"]
+    names = [
+        "certify",
+        "plan",
+        "run",
+        "judge",
+        "render",
+        "show",
+        "verify",
+        "sign",
+        "keygen",
+        "index",
+        "gc",
+        "init",
+        "check",
+        "serve",
+    ]
     places = [shown.index(f"\n  {name} ") for name in names]
     assert sorted(places) == places
     assert "..." not in shown.partition("Commands:")[2]  # no command's line is cut off

@@ -67,6 +67,7 @@ def test_run_records_and_the_rest_follows_from_the_folder_alone(
     assert cli.run_command(["render", "a run"]) in (0, 3)
     assert (workplace / "a run" / "certificate.html").exists()
     assert not (workplace / "latest").is_symlink()
+    assert not (workplace / "index.html").exists()
     requests = pd.read_parquet("a run/records/requests.parquet")
     assert 200 == (requests["outcome"] == "ok").sum()
 
@@ -75,6 +76,8 @@ def test_an_objective_that_holds_certifies(workplace: Path, good: Server) -> Non
     path = profile(workplace, good, "ttft: {max: 5 s}, throughput_tokens: '>= 1'", CLOSED)
     assert 0 == cli.run_command(["certify", path])
     assert "CERTIFIED" == certificate(workplace)["status"]
+    (run,) = (workplace / "outputs").glob("2*")
+    assert f'href="./{run.name}/certificate.html"' in (workplace / "outputs" / "index.html").read_text()
 
 
 def test_a_run_says_beforehand_what_it_will_ask_for_and_verifies_afterwards(

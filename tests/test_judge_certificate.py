@@ -161,7 +161,7 @@ def test_what_is_only_skipped_is_never_certified() -> None:
 def test_nothing_judged_at_all_is_conditional() -> None:
     run = records(profile={"checks": ("*-003", "*-00[5678]", "*-012")})
     table = [each for each in certificate.build(run)["catalogue"] if each["verdict"] == "SKIPPED"]
-    status, reason = certificate.status_of(run, [], table)
+    status, reason = certificate.status_of(run, [], [], table)
     assert ("CONDITIONAL", True) == (status, reason.startswith("Nothing was judged"))
 
 

@@ -173,3 +173,8 @@ def test_an_error_that_holds_the_word_is_no_answer() -> None:
 def test_a_profile_without_questions_skips_the_case() -> None:
     verdict = judged("005")
     assert ("SKIPPED", "the profile asks no questions") == (verdict.verdict, verdict.reason)
+
+
+def test_half_a_surrogate_pair_in_the_name_of_a_model_can_be_stored() -> None:
+    reason = judged("004", models("smol\ud800"), **REMOTE).reason
+    assert "the server lists smol?, not smollm2-135m" == reason

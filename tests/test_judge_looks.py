@@ -88,7 +88,7 @@ def test_a_run_may_end_at_the_look_that_decides_every_limit() -> None:
     assert [{"after_trials": 3, "alpha_pass": 0.0125, "alpha_fail": 0.025, "undecided": []}] == made["looks"]
     assert (3, "3 trials") == (made["measurement"]["trials"], made["measurement"]["repeatability"])
     assert (
-        "Ended at look 1 of 2, after 3 of 6 trials: every limit was decided. "
+        "Ended at look 1 of 2, after 3 of 6 trials: every limit is decided. "
         "Each look errs with its share: 1.25 % for a PASS, 2.5 % for all FAILs." == made["notes"][0]
     )
 
@@ -100,6 +100,7 @@ def test_a_limit_that_failed_is_decided_as_well() -> None:
 def test_a_run_may_not_end_at_a_look_that_left_a_limit_open() -> None:
     made = certificate.build(until(six(P95), 3))
     assert "INCOMPLETE" == made["status"]
+    assert "Ended at look 1 of 2, after 3 of 6 trials: not every limit is decided." in made["notes"][0]
     assert (
         "The records contradict themselves: records/schedule.parquet: ends after trial 3 of 6, "
         "where not every limit is decided (ttft.p95)." == made["status_reason"]
@@ -126,7 +127,7 @@ def test_a_run_that_went_on_is_looked_at_again_and_says_what_was_open() -> None:
     assert [] == contradictions(run)
     assert [(3, ["ttft.p95"]), (6, [])] == taken(run)
     assert made["notes"][0].startswith(
-        "Ended at look 2 of 2, after all 6 trials. Each look errs with its share:"
+        "Ended at look 2 of 2, after 6 of 6 trials: every limit is decided. Each look errs"
     )
     assert "PASS" == made["verdicts"][0]["verdict"]
 
@@ -149,12 +150,13 @@ def test_a_ledger_that_voids_a_verdict_leaves_its_limit_open() -> None:
     assert "INCOMPLETE" == found["status"]
 
 
-@pytest.mark.parametrize(("trials", "expected"), [(3, []), (4, [(3, [])])])
+@pytest.mark.parametrize(("trials", "expected"), [(3, []), (4, [(3, [])]), (6, [(3, [])])])
 def test_a_run_that_was_cut_short_was_not_looked_at_where_it_stopped(
     trials: int, expected: list[Any]
 ) -> None:
     cut = replace(until(six(), trials), ending={"state": "interrupted", "reason": "stopped"})
     assert expected == taken(cut)
+    assert not [note for note in certificate.build(cut)["notes"] if "look" in note]
 
 
 def test_one_look_needs_no_word() -> None:

@@ -14,11 +14,11 @@ def test_a_window_needs_as_many_values_as_make_a_percentile_more_than_their_larg
     assert [10, 20, 100] == [fewest(level) for level in ("p50", "p95", "p99")]
 
 
-def test_requests_are_parted_into_windows_of_fifty_by_when_they_were_sent() -> None:
+def test_requests_are_parted_into_windows_of_forty_by_when_they_were_sent() -> None:
     ttft_s = np.repeat([0.1, 0.3], 100)
     run = records(requests=200, ttft_s=ttft_s, gap_s=0.0, tokens=2, warmup=0)
     shown = percentiles_over_time(Measured(run), "ttft")
-    assert 4 == len(shown)
+    assert 5 == len(shown)
     assert 200 == shown["n"].sum()
     assert [0.1, 0.3] == pytest.approx([shown["p95_s"].iloc[0], shown["p95_s"].iloc[-1]])
     assert shown["begin_s"].tolist()[1:] == pytest.approx(shown["end_s"].tolist()[:-1])

@@ -1,6 +1,5 @@
 """Notebooks run headless: whole ones pass, and nothing else does, whatever papermill says."""
 
-import ast
 import json
 import signal
 import subprocess
@@ -15,6 +14,7 @@ import nbformat
 import notebooks_by_hand as by_hand
 import psutil
 import pytest
+from notebook_rules import RULES
 
 from hxbench.errors import InputError
 from hxbench.render import notebooks
@@ -22,7 +22,7 @@ from hxbench.render.completeness import PARTIAL_TAG, mark, shortfall
 from hxbench.render.exporter import page
 from hxbench.render.notebooks import Executed, declared, execute, find
 
-SHIPPED = ("explore", "validation")
+SHIPPED = ("explore", "benchmark", "validation", "certificate")  # in the order of use
 LOOK_AROUND = """
 import os, sys, hxbench
 from IPython import get_ipython
@@ -222,34 +222,89 @@ def shipped(request: pytest.FixtureRequest) -> Any:
     return nbformat.read(find(request.param), as_version=4)
 
 
-def test_shipped_notebooks_are_without_outputs(shipped: Any) -> None:
-    nbformat.validate(shipped)
-    code = [cell for cell in shipped.cells if cell.cell_type == "code"]
-    assert [([], None)] * len(code) == [(cell.outputs, cell.execution_count) for cell in code]
+def test_every_notebook_that_is_shipped_is_looked_at(repository: Path) -> None:
+    assert sorted(SHIPPED) == sorted(path.stem for path in (repository / "notebooks").glob("*.ipynb"))
 
 
-def test_the_first_code_cell_of_shipped_notebooks_declares_the_parameters(shipped: Any) -> None:
-    first = next(cell for cell in shipped.cells if cell.cell_type == "code")
-    assert ["parameters"] == first.metadata.tags
-    assert all("#" in line for line in first.source.splitlines())
+@pytest.mark.parametrize("rule", RULES)
+def test_shipped_notebooks_keep_the_rules(shipped: Any, rule: str) -> None:
+    assert [] == list(RULES[rule](shipped))
 
 
-def test_every_code_cell_of_shipped_notebooks_is_short_and_explained(shipped: Any) -> None:
-    forbidden = (ast.FunctionDef, ast.ClassDef, ast.Try, ast.For, ast.While, ast.Lambda, ast.comprehension)
-    for before, cell in zip([None, *shipped.cells], shipped.cells, strict=False):
-        if cell.cell_type == "code":
-            assert before is not None
-            assert "markdown" == before.cell_type
-            assert len(cell.source.splitlines()) <= 8
-            assert not any(isinstance(node, forbidden) for node in ast.walk(ast.parse(cell.source)))
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_notebooks_are_valid_and_written_as_nbformat_writes_them(name: str) -> None:
+    notebook = nbformat.read(find(name), as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert nbformat.writes(notebook) + "\n" == find(name).read_text("utf-8")
 
 
-def test_every_section_of_shipped_notebooks_asks_a_question_or_is_the_result(shipped: Any) -> None:
-    headings = [cell.source.splitlines()[0] for cell in shipped.cells if cell.cell_type == "markdown"]
-    assert headings[0].startswith("# ")
-    assert all(heading.startswith("## ") for heading in headings[1:])
-    assert ["## The result"] == [heading for heading in headings[1:] if not heading.endswith("?")]
-    assert "run.result()" == shipped.cells[-1].source
+def _cell(notebook: Any, name: str) -> Any:
+    return next(cell for cell in notebook.cells if cell.id == name)
+
+
+# rule -> what breaks it in a copy of `validation`, and what is said then
+BREACHES: Mapping[str, list[tuple[Callable[[Any], Any], str]]] = {
+    "without_outputs": [(lambda n: _cell(n, "card").update(execution_count=1), "card: was committed after")],
+    "neutral_metadata": [
+        (lambda n: n.metadata.update(signature="x"), "metadata: {"),
+        (lambda n: _cell(n, "card").metadata.update(tags=["mine"]), "card: metadata"),
+    ],
+    "parameters_first": [
+        (lambda n: _cell(n, "parameters").metadata.pop("tags"), "the first code cell does not hold"),
+        (lambda n: _cell(n, "parameters").update(source="a = 1"), "parameters: expected NAME = LITERAL"),
+        (lambda n: _cell(n, "parameters").update(source="a = f(1)  # s"), "parameters: no literal: a = f(1)"),
+        (
+            lambda n: _cell(n, "card").metadata.update(tags=["parameters"]),
+            "there are two cells of parameters",
+        ),
+    ],
+    "explained": [
+        (lambda n: n.cells.remove(_cell(n, "ttft-text")), "ttft: no prose says what is asked"),
+        (lambda n: _cell(n, "ttft-text").update(id="other"), "ttft: the prose before it is called other"),
+    ],
+    "short": [
+        (lambda n: _cell(n, "ttft").update(source="run\n" * 9), "ttft: more than 8 lines"),
+        (lambda n: _cell(n, "ttft").update(source="[x for x in run]"), "ttft: it computes by itself"),
+        (lambda n: _cell(n, "ttft").update(source="def f(): pass\nf()"), "ttft: it computes by itself"),
+        (lambda n: _cell(n, "ttft").update(source="x = 1"), "ttft: it shows nothing"),
+    ],
+    "unique_ids": [
+        (lambda n: _cell(n, "ttft").update(id="card"), "card: twice"),
+        (lambda n: _cell(n, "ttft").update(id="a1b2c3d4"), "a1b2c3d4: says nothing"),
+    ],
+    "questions": [
+        (lambda n: n.cells.pop(0), "it does not begin with its title"),
+        (
+            lambda n: _cell(n, "ttft-text").update(source="### Why?"),
+            "### Why?: expected a heading of",
+        ),
+        (lambda n: _cell(n, "ttft-text").update(source="## Speed"), "## Speed: asks nothing"),
+        (lambda n: _cell(n, "result-text").update(source="## Why?"), "it does not end with the result"),
+    ],
+    "verdict_first": [
+        (lambda n: _cell(n, "card").update(source="run.ledger"), "the first thing shown is run.ledger"),
+        (lambda n: _cell(n, "result").update(source="run"), "the last thing shown is run, not run.result()"),
+    ],
+    "no_absolute_paths": [
+        (lambda n: _cell(n, "card").update(source='hx.open("/home/me/run")'), "card: /home"),
+        (lambda n: _cell(n, "ttft-text").update(source="see ~/runs"), "ttft-text: ~/"),
+        (lambda n: _cell(n, "card").update(source="'C:\\\\runs'"), "card: C:"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "number"), [(rule, number) for rule in BREACHES for number in range(len(BREACHES[rule]))]
+)
+def test_each_rule_says_how_it_is_broken(rule: str, number: int) -> None:
+    spoil, says = BREACHES[rule][number]
+    notebook = nbformat.read(find("validation"), as_version=4)
+    spoil(notebook)
+    assert next(iter(RULES[rule](notebook))).startswith(says)
+
+
+def test_every_rule_has_been_seen_broken() -> None:
+    assert RULES.keys() == BREACHES.keys()
 
 
 def test_a_runner_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

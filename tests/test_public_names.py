@@ -17,7 +17,8 @@ MODULES = {"pyyaml": "yaml"}  # where the module is not called like its package
 def libraries(repository: Path) -> set[str]:
     """The modules of every dependency but the one that reads the command line."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
-    names = [*project["dependencies"], *project["optional-dependencies"]["embedded"]]
+    extras = project["optional-dependencies"]
+    names = [*project["dependencies"], *extras["embedded"], *extras["sign"]]
     packages = {re.split(r"[^\w.-]", name)[0].lower() for name in names}
     return {MODULES.get(name, name.replace("-", "_")) for name in packages} - {"click"}
 
@@ -80,4 +81,4 @@ def test_a_table_is_written_without_pandas(tmp_path: Path) -> None:
 
 
 def test_the_list_of_libraries_is_not_empty(libraries: set[str]) -> None:
-    assert {"pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries
+    assert {"cryptography", "pandas", "yaml", "prometheus_api_client", "xllamacpp"} <= libraries

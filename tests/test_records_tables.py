@@ -162,6 +162,48 @@ def test_a_column_more_than_the_schema_knows_is_kept(tmp_path: Path) -> None:
     assert [5] == tables.read(tmp_path / "t.parquet", READS)["later"].tolist()
 
 
+# A second version of a table: a number and a text came to those of the first.
+SINCE = {"since": "2"}
+FIRST = pa.schema([("id", pa.string())], metadata={"hxbench.schema": "1"})
+SECOND = pa.schema(
+    [*FIRST, pa.field("note", pa.string(), metadata=SINCE), pa.field("size", pa.int64(), metadata=SINCE)],
+    metadata={"hxbench.schema": "2"},
+)
+
+
+@pytest.mark.parametrize("rows", [[], [("a",), ("b",)]])
+def test_an_older_table_is_read_with_nulls_in_what_came_later(tmp_path: Path, rows: list[Any]) -> None:
+    path = tmp_path / "t.parquet"
+    tables.write(path, FIRST, rows)
+    frame = tables.read(path, SECOND)
+    assert (["id", "note", "size"], len(rows)) == (list(frame), len(frame))
+    assert ["string", "string", "Int64"] == [str(kind) for kind in frame.dtypes]
+    assert frame[["note", "size"]].isna().all(axis=None)
+    slim = tables.read_lean(path, SECOND, ["id", "note", "size"])
+    assert ["category", "category"] == [str(slim[name].dtype) for name in ("id", "note")]
+    assert (len(rows), True) == (len(slim), slim[["note", "size"]].isna().all(axis=None))
+
+
+def test_an_older_table_needs_all_that_it_had(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", FIRST.set(0, pa.field("other", pa.string())), [("a",)])
+    assert f"{tmp_path}/t.parquet: column id: expected string" == refusal(tmp_path / "t.parquet", SECOND)
+
+
+def test_a_table_of_the_version_that_has_a_column_needs_it(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", SECOND.remove(2), [("a", "b")])
+    assert f"{tmp_path}/t.parquet: column size: expected int64" == refusal(tmp_path / "t.parquet", SECOND)
+
+
+def test_an_older_table_with_a_later_column_of_another_type_is_refused(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", FIRST.append(pa.field("size", pa.string())), [("a", "b")])
+    assert f"{tmp_path}/t.parquet: column size: expected int64" == refusal(tmp_path / "t.parquet", SECOND)
+
+
+def test_a_column_that_came_later_is_written_and_read(tmp_path: Path) -> None:
+    tables.write(tmp_path / "t.parquet", SECOND, [("a", "b", 3)])
+    assert [("a", "b", 3)] == list(tables.read(tmp_path / "t.parquet", SECOND).itertuples(index=False))
+
+
 def lean(path: Path, names: Sequence[str] = JUDGED_READS) -> pd.DataFrame:
     return tables.read_lean(path, READS, names)
 
@@ -204,6 +246,9 @@ def test_a_lean_frame_of_nothing_has_its_columns(tmp_path: Path) -> None:
 def test_a_lean_frame_is_refused_as_the_whole_one_is(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     with pytest.raises(EvidenceError, match="missing: the records are not whole"):
+        lean(path)
+    tables.write(path, READS.remove(0), [])
+    with pytest.raises(EvidenceError, match=r"t\.parquet: column request_id: expected string"):
         lean(path)
     tables.write(path, READS.remove(3), [])
     with pytest.raises(EvidenceError, match=r"t\.parquet: column bytes: expected int64"):

@@ -19,7 +19,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from hxbench.errors import DirectoryError, InputError
 from hxbench.render.exporter import Exporter, page, write_page
-from hxbench.render.plot_data import TABLE_ROWS, TRACE_TYPES, plot
+from hxbench.render.plot_data import PLOTLY_MIME, TRACE_TYPES, plot
+from hxbench.render.plot_tables import ROWS, SERIES
 from hxbench.render.template import asset, plotly_bundle, plotly_packed, policy
 
 ASSETS = files("hxbench.render") / "assets"
@@ -121,6 +122,17 @@ def test_an_empty_code_cell_is_no_gap() -> None:
     assert '<p class="word">CERTIFIED</p>' in page(notebook)
 
 
+def test_the_facts_of_the_result_are_written_as_a_reader_reads_them() -> None:
+    result = {
+        "created": "2026-01-02T03:06:05Z",
+        "profile_sha256": "b179c952" + "0" * 56,
+        "counts": {"passed": 2},
+    }
+    html = page(by_hand.after_run(result=by_hand.RESULT | result))
+    for shown in ("2026-01-02 03:06:05 UTC", "b179c9520000", "2 passed"):
+        assert f"<dd>{shown}</dd>" in html
+
+
 def test_a_status_that_nobody_knows_does_not_look_good() -> None:
     html = page(by_hand.after_run(result={"status": "SPLENDID"}))
     assert '<div class="status unsure">' in html
@@ -144,6 +156,23 @@ def test_foreign_text_stays_text_wherever_it_comes_out(payload: str) -> None:
     assert [asset("page.js")] == embedded_scripts(html)
     assert not re.search(r"<(?:img|iframe|svg|math|link|base|form|object|embed|video|body on)", html)
     assert not set(re.findall(r"[\u202a-\u202e\u2066-\u2069\x00\x1b]", html))
+
+
+@pytest.mark.parametrize(
+    "letter", ["\u202e", "\u2066", "\u200b", "\u00ad", "\ufeff", "\x07", "\x9b", "\ud800", "\U000e0041"]
+)
+def test_what_cannot_be_seen_is_replaced_also_in_a_figure(letter: str) -> None:
+    figure = by_hand.figure(name=f"PA{letter}SS")
+    html = page(by_hand.after_run(figure, by_hand.shown({"text/plain": f"PA{letter}SS"})))
+    assert letter not in html
+    assert b"PA\xef\xbf\xbdSS" in html.encode()  # a file can hold it
+
+
+def test_letters_of_all_scripts_stay_as_they_are_also_in_a_figure() -> None:
+    name = "Größe 時間 می\u200cخواهم 👩\u200d🔬"
+    html = page(by_hand.after_run(by_hand.figure(name=name)))
+    assert f'"name":"{name}"' in html
+    assert f"<caption>{name}</caption>" in html
 
 
 def test_a_failed_cell_shows_its_error_first_and_the_traceback_in_a_fold() -> None:
@@ -201,8 +230,16 @@ def test_the_code_is_folded() -> None:
 def test_a_figure_has_its_title_and_its_data_beside_it_for_readers_without_scripts() -> None:
     html = page(by_hand.after_run(by_hand.figure()))
     assert "<figcaption>A figure<small>of three points</small></figcaption>" in html
+    assert 'role="img" aria-label="A figure. of three points"' in html
     assert "<caption>speed</caption>" in html
-    assert ["<tr><td>1</td><td>4</td></tr>"] == re.findall(r"<tr><td>1</td>.*</tr>", html)
+    assert '<details class="data" open>' in html  # the script that draws the figure folds it
+    assert '<tr><th scope="row">1</th><td>4</td></tr>' in html
+
+
+def test_a_figure_whose_data_no_table_can_hold_says_where_it_is() -> None:
+    html = page(by_hand.after_run(by_hand.figure(type="pie", labels=["a"], values=[1], x=None, y=None)))
+    assert "This figure needs scripts to be drawn; its data is in the notebook." in html
+    assert "Data of this figure" not in html
 
 
 def test_the_data_of_a_figure_cannot_end_its_script_element() -> None:
@@ -211,16 +248,33 @@ def test_the_data_of_a_figure_cannot_end_its_script_element() -> None:
     assert "</script>" == json.loads(made.json)["data"][0]["name"]
 
 
+def table_of(*traces: dict[str, Any], **layout: Any) -> Any:
+    """Returns the one table of a figure with these traces."""
+    (table,) = plot({"data": list(traces), "layout": layout}, "here").tables
+    return table
+
+
 def test_typed_arrays_are_read_into_the_table() -> None:
     packed = {"dtype": "f4", "bdata": base64.b64encode(bytes.fromhex("0000803f000000400000c07f")).decode()}
-    (table,) = plot({"data": [{"x": packed, "y": [1, None]}], "layout": {}}, "here").tables
-    assert [("1", "1"), ("2", "–"), ("–", "–")] == table.rows
+    assert [("1", "1"), ("2", "–"), ("–", "–")] == table_of({"x": packed, "y": [1, None]}).rows
 
 
-def test_a_long_trace_is_thinned_in_the_table_and_says_so() -> None:
-    (table,) = plot({"data": [{"x": list(range(100)), "y": list(range(100))}]}, "here").tables
-    assert (34, 66) == (len(table.rows), table.left_out)
-    assert len(table.rows) <= TABLE_ROWS
+def test_a_long_trace_is_thinned_evenly_in_the_table_and_says_so() -> None:
+    table = table_of({"x": list(range(100)), "y": list(range(100)), "name": "a"})
+    assert (ROWS, 100 - ROWS) == (len(table.rows), table.left_out)
+    assert [("0", "0"), ("99", "99")] == [table.rows[0], table.rows[-1]]
+    whole = table_of({"x": list(range(ROWS)), "y": list(range(ROWS))})
+    assert (ROWS, 0) == (len(whole.rows), whole.left_out)
+    html = page(by_hand.after_run(by_hand.figure(x=list(range(100)), y=list(range(100)))))
+    assert "<caption>speed (40 rows between these are left out here)</caption>" in html
+
+
+def test_more_series_than_a_reader_can_use_are_counted_instead() -> None:
+    traces = [{"x": [1], "y": [1], "name": str(number)} for number in range(SERIES + 2)]
+    made = plot({"data": traces}, "here")
+    assert (1 + SERIES, 2) == (len(made.tables[0].columns), made.not_listed)
+    html = page(by_hand.after_run(by_hand.shown({PLOTLY_MIME: {"data": traces, "layout": {}}})))
+    assert "2 more series of this figure are not listed here." in html
 
 
 def test_the_columns_of_the_table_are_the_titles_of_the_axes() -> None:
@@ -229,8 +283,57 @@ def test_the_columns_of_the_table_are_the_titles_of_the_axes() -> None:
         "xaxis2": {"title": {"text": "Seconds"}},
         "yaxis": {"title": "Cores"},
     }
-    (table,) = plot({"data": [{"x": [1], "y": [1], "xaxis": "x", "yaxis": "y"}], "layout": layout}, "").tables
-    assert ("Seconds", "Cores") == table.columns
+    assert ("Seconds", "Cores") == table_of(
+        {"x": [1], "y": [1], "xaxis": "x", "yaxis": "y"}, **layout
+    ).columns
+
+
+def test_traces_along_the_same_axis_share_a_table_named_by_what_they_share() -> None:
+    axes = {"yaxis": {"title": "tok/s"}, "yaxis2": {"title": "cores"}}
+    same = {"x": [1, 2], "y": [3, 4]}
+    panels = table_of(same | {"name": "trial 1"}, same | {"name": "trial 1", "yaxis": "y2"}, **axes)
+    assert ("trial 1", ("x", "tok/s", "cores")) == (panels.caption, panels.columns)
+    assert [("1", "3", "3"), ("2", "4", "4")] == panels.rows
+    lines = table_of(same | {"name": "a"}, same | {"name": "b"}, **axes)
+    assert ("tok/s", ("x", "a", "b")) == (lines.caption, lines.columns)
+    both = table_of(same | {"name": "a"}, same | {"name": "b", "yaxis": "y2"}, **axes)
+    assert ("", ("x", "a, tok/s", "b, cores")) == (both.caption, both.columns)
+
+
+def test_bars_that_lie_are_listed_by_their_names() -> None:
+    table = table_of(
+        {"type": "bar", "orientation": "h", "x": [1.5], "y": ["first"]}, yaxis={"title": "Which"}
+    )
+    assert (("Which", "x"), [("first", "1.5")]) == (table.columns, table.rows)
+
+
+def test_values_without_a_place_are_numbered() -> None:
+    assert [("1", "5"), ("2", "6")] == table_of({"type": "box", "y": [5, 6]}).rows
+
+
+@pytest.mark.parametrize(
+    ("axis", "shown"),
+    [
+        ({"tickvals": [0.1], "ticktext": ["100 ms"]}, "250 ms"),
+        ({"tickvals": [0.1], "ticktext": ["10 %"]}, "25 %"),
+        ({"tickformat": ".0%"}, "25 %"),
+        ({"ticksuffix": "s"}, "250 ms"),
+        ({"ticksuffix": "B"}, "0.25 B"),
+        ({"ticktext": ["a name"]}, "0.25"),
+        ({}, "0.25"),
+    ],
+)
+def test_values_stand_in_the_unit_of_their_axis(axis: dict[str, Any], shown: str) -> None:
+    assert [("1", shown)] == table_of({"x": [1], "y": [0.25]}, yaxis=axis).rows
+
+
+def test_what_is_not_to_be_pointed_at_or_has_no_value_is_not_listed() -> None:
+    given = [
+        {"x": [1], "y": [1], "hoverinfo": "skip"},
+        {"x": [1], "y": [float("nan")]},
+        {"x": [None], "y": [None]},
+    ]
+    assert [] == plot({"data": given}, "here").tables
 
 
 def test_a_trace_the_page_cannot_draw_is_an_error() -> None:

@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 from IPython.core.formatters import DisplayFormatter
 
+from hxbench.judge.scaling import Advice
 from hxbench.render import figures
 from hxbench.render.figure import Figure, Limit, Span, draw_levels, nothing, panels
 from hxbench.render.plot_data import PLOTLY_MIME, TRACE_TYPES, plot
+from hxbench.stats.scalability import universal_scalability
 
 SPANS = [Span("warmup", -20, 0), Span("measure", 0, 60), Span("drain", 60, 61)]
 
@@ -121,6 +123,8 @@ def every_figure() -> list[Figure]:
         figures.waterfall(parts(30)),
         figures.typical(parts(8), of=30, seed=1),
         figures.tokens(requests(), reads(), spans=SPANS),
+        figures.sweep_latency(points(), "users", {}),
+        figures.sweep_throughput(points(), "users", ADVICE),
     ]
 
 
@@ -360,6 +364,13 @@ def test_a_share_of_zero_stands_at_the_edge_of_a_logarithmic_axis() -> None:
     assert made.data[0].x[0] == pytest.approx(10 ** made.layout.xaxis.range[0])
 
 
+def test_what_a_gate_measured_is_written_towards_the_middle_of_the_figure() -> None:
+    made = figures.gates(
+        pd.DataFrame([gate(str(share), "PASS", share, share, share) for share in (0.2, 1.0, 1.2)])
+    )
+    assert ["top right", "top center", "top left"] == list(made.data[0].textposition)
+
+
 def test_a_gate_without_a_number_is_counted_and_none_at_all_is_said() -> None:
     unknown = gate("c", "INCONCLUSIVE", None, None, None)
     made = figures.gates(pd.concat([GATES, pd.DataFrame([unknown])], ignore_index=True))
@@ -472,3 +483,79 @@ def test_a_notebook_stores_a_figure_as_json_without_html_or_script() -> None:
     shown: Any = DisplayFormatter().format(figures.slowest(requests()))
     assert {PLOTLY_MIME, "text/plain"} == set(shown[0])
     assert "Figure: Slowest requests" == shown[0]["text/plain"]
+
+
+def points(axis: str = "users", **columns: Any) -> pd.DataFrame:
+    """Returns a sweep's frame of four loads."""
+    latencies = {
+        f"{name}_{level}{end}_s": value * factor
+        for name, value in (("ttft", 0.2), ("itl", 0.02), ("e2e", 0.5))
+        for level in ("p50", "p95", "p99")
+        for end, factor in (("", 1.0), ("_low", 0.5), ("_high", 2.0))
+    }
+    loads = {
+        axis: [1, 2, 4, 8],
+        "tokens_per_s": [10.0, 20.0, 30.0, 32.0],
+        "achieved_per_s": [1.0, 2.0, 3.0, 3.2],
+    }
+    return pd.DataFrame(loads | latencies | columns)
+
+
+ADVICE = Advice(universal_scalability(np.array([1.0, 2, 4, 8]), np.array([10.0, 18, 30, 33])), 4.0)
+
+
+def test_latency_over_load_has_a_panel_a_latency_with_intervals_and_quantile_limits() -> None:
+    limits = {"ttft": [Limit(0.3, "p95 ≤ 300 ms", 0.05)]}
+    made = figures.sweep_latency(points(), "users", limits)
+    first = made.data[0]
+    assert (["p50", "p95", "p99"] * 3) == [trace.name for trace in made.data]
+    assert ["p50", "p95", "p99"] == [trace.name for trace in made.data if trace.showlegend]
+    assert (0.2, 0.1) == pytest.approx((first.error_y.array[0], first.error_y.arrayminus[0]))
+    assert [1, 2, 4, 8] == list(first.x)
+    assert "limit p95 ≤ 300 ms" in texts(made)
+    assert "Users, each waiting for its answer" == made.layout.xaxis3.title.text
+
+
+def test_an_interval_with_one_open_end_reaches_to_the_edge_and_one_with_two_is_not_drawn() -> None:
+    open_end = [np.nan, 0.4, 0.4, 0.4]
+    made = figures.sweep_latency(points(ttft_p50_high_s=open_end), "users", {})
+    assert 0.2 * 1.2 - 0.2 == pytest.approx(made.data[0].error_y.array[0], rel=1e-4)
+    made = figures.sweep_latency(points(ttft_p50_high_s=open_end, ttft_p50_low_s=open_end), "users", {})
+    assert (0, 0) == (made.data[0].error_y.array[0], made.data[0].error_y.arrayminus[0])
+
+
+def test_a_latency_that_no_load_has_gets_no_panel_and_none_at_all_is_said() -> None:
+    none = dict.fromkeys((f"itl_{level}_s" for level in ("p50", "p95", "p99")), np.nan)
+    made = figures.sweep_latency(points(**none), "users", {})
+    assert ["Time to first token", "Time to last token"] == [axis.title.text for axis in made.select_yaxes()]
+    empty = points().assign(**{name: np.nan for name in points() if name.endswith("_s") and "_p" in name})
+    assert "No load has enough answers for a percentile." == subtitle(
+        figures.sweep_latency(empty, "users", {})
+    )
+
+
+def test_a_percentile_that_is_a_failure_at_one_load_is_a_cross_there() -> None:
+    made = figures.sweep_latency(points(ttft_p99_s=[0.2, 0.2, 0.2, np.inf]), "users", {})
+    crosses = [trace for trace in made.data if trace.name == "a percentile is a failure"]
+    assert [[8]] == [list(trace.x) for trace in crosses]
+
+
+def test_throughput_over_users_has_the_law_and_the_knee_as_advice() -> None:
+    made = figures.sweep_throughput(points(), "users", ADVICE)
+    names = [trace.name for trace in made.data]
+    assert ["output tokens", "answers", "Universal Scalability Law, fitted"] == names
+    assert subtitle(made).startswith("Advice, no verdict: a knee at 4 users (dashed); contention ")
+    assert {4} == {shape.x0 for shape in made.layout.shapes}
+
+
+def test_throughput_over_rates_stands_against_what_was_offered() -> None:
+    made = figures.sweep_throughput(points("rate"), "rate", Advice(None, None))
+    offered = next(trace for trace in made.data if trace.name == "all that was offered")
+    assert ([0, 8], [0, 8]) == (list(offered.x), list(offered.y))
+    assert "Advice, no verdict: no knee" == subtitle(made)
+    assert "Requests/s offered" == made.layout.xaxis2.title.text
+
+
+def test_a_sweep_without_answers_says_so() -> None:
+    made = figures.sweep_throughput(points(achieved_per_s=np.nan), "users", Advice(None, None))
+    assert "Nothing was answered at any load." == subtitle(made)

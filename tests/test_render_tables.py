@@ -3,10 +3,12 @@
 import json
 
 import pytest
-from certificates_by_hand import certificate
+from certificates_by_hand import certificate, verdict
 from hostile import PAYLOADS
 from records_by_hand import records
 
+from hxbench.errors import InputError
+from hxbench.judge.certificate import build as built
 from hxbench.judge.forecast import Forecast, Need, Outline
 from hxbench.judge.verify import Group, Verification
 from hxbench.render.cards import Certificate, ForecastCard, VerificationCard, card
@@ -14,8 +16,11 @@ from hxbench.render.frames import Frames
 from hxbench.render.run_view import Figures
 from hxbench.render.tables import (
     Table,
+    calibration_table,
+    claim_table,
     difference_table,
     ledger_table,
+    matrix_table,
     stage_table,
     translation_table,
     verdict_table,
@@ -43,6 +48,44 @@ def test_a_reason_is_said_once_for_all_tools_that_share_it() -> None:
     assert shown["What is different"].is_unique
     counted = shown[shown["Figures"] == "requests"]
     assert ["vLLM, GuideLLM, AIPerf, MLPerf"] == counted["Tools"].tolist()
+
+
+def test_a_claim_is_shown_with_all_it_rests_on() -> None:
+    shown = claim_table(certificate(), "ttft.p95")
+    found = dict(shown.itertuples(index=False, name=None))
+    assert "ttft.p95" == shown.columns[1]
+    assert ["Time to first token, p95", "✓ PASS", "128 ms", "≤ 500 ms", "121 to 139 ms", "400"] == [
+        found[key] for key in ("What", "Verdict", "Measured", "Limit", "Interval", "n")
+    ]
+    assert found["Raw records"].startswith("records/")
+
+
+def test_threats_that_are_not_ok_stand_on_the_claims_they_touch() -> None:
+    touched = verdict("ttft.p95", "PASS", ledger=[each["id"] for each in certificate()["ledger"]])
+    shown = claim_table(certificate(verdicts=[touched]), "ttft.p95")
+    states = {each["id"]: each["state"] for each in certificate()["ledger"]}
+    wrong = ", ".join(name for name, state in states.items() if state != "ok")
+    assert wrong == dict(shown.itertuples(index=False, name=None))["Threats to it that are not ok"]
+
+
+def test_a_claim_that_nobody_made_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputError, match=r"no check is called speed; there are: e2e\.mean"):
+        claim_table(certificate(verdicts=[verdict("e2e.mean", "PASS")]), "speed")
+
+
+def test_a_calibration_is_a_row_an_experiment_and_none_is_no_table() -> None:
+    shown = calibration_table(built(records(requests=3)))
+    assert shown is not None
+    assert ["before the load"] * 3 + ["beside the load"] == shown["When"].tolist()
+    assert ("short streams", "200", "10 µs") == tuple(shown.loc[0, ["Experiment", "Streams", "ttft, mean"]])
+    assert calibration_table(built(records(requests=3)) | {"calibration": {}}) is None
+
+
+def test_the_matrix_has_every_case_with_its_requirement_and_verdict() -> None:
+    judged = certificate()
+    shown = matrix_table(judged)
+    assert [each["id"] for each in judged["catalogue"]] == shown["Case"].tolist()
+    assert {"Case", "Requirement", "Name", "Verdict", "Remark", "Evidence"} == set(shown.columns)
 
 
 def test_a_load_without_stages_has_no_table_of_them() -> None:

@@ -17,7 +17,7 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
-    {"recording"},
+    {"recording", "retention"},
     {"workbench"},
     {"sweeping"},
     {"cli"},

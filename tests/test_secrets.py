@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hxbench import cli
+from hxbench.records.journal import Reader
 from tests import servers
 from tests.servers import Behaviour, Request, Server, chunk, delta, event, plain
 
@@ -52,11 +53,16 @@ def echo_in_text(request: Request) -> Iterator[Any]:
 
 
 def contents(path: Path) -> Iterator[bytes]:
-    """The file's bytes and, for a table, its cells."""
+    """The file's bytes; for a table its cells; for a journal what each request received, in one piece."""
     raw = path.read_bytes()
     yield gzip.decompress(raw) if path.suffix == ".gz" else raw
     if path.suffix == ".parquet":
         yield json.dumps(pq.read_table(path).to_pylist(), default=str).encode()
+    if path.suffix == ".journal":
+        received: dict[int, bytes] = {}
+        for entry in Reader(path).entries():
+            received[entry.number] = received.get(entry.number, b"") + entry.body
+        yield from received.values()
 
 
 @pytest.mark.parametrize("keep", ["none", "hash", "full"])

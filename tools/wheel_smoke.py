@@ -41,6 +41,7 @@ STEPS = [
     Step("the version is printed", ["hxbench", "--version"], word="hxbench"),
     Step("the help lists the commands", ["hxbench", "--help"], word="certify"),
     Step("profile, notebook and prompts are inside", ["python", "-c", SHIPPED]),
+    Step("a key needs the extra", ["hxbench", "keygen"], status=2, word="pip install 'hxbench[sign]'"),
     Step("a missing profile is refused", ["hxbench", "certify", "none.yaml"], status=2, word="none.yaml"),
     Step(
         "a real model is measured, judged and rendered",

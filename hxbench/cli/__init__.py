@@ -1,17 +1,15 @@
 """The command line: thin. Every command says one thing, and its exit status tells how it went."""
 
 import sys
-import traceback
 
 import click
 
 from hxbench import __version__
-from hxbench.cli import measuring, runs, servers
-from hxbench.errors import HxbenchError
+from hxbench.cli import failures, measuring, outputs, runs, servers, signing
 
 _COMMANDS = (
     measuring.certify, measuring.plan, measuring.run, measuring.sweep,
-    runs.judge, runs.render, runs.show, runs.verify,
+    runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, outputs.index, outputs.gc,
     measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip
 
@@ -50,19 +48,14 @@ def run_command(arguments: list[str]) -> int:
     except click.ClickException as error:
         click.echo(_usage(error), err=True)
         return 2
-    except HxbenchError as error:
-        click.echo(f"hxbench: {error}", err=True)
-        return error.exit_status
-    except BrokenPipeError:
-        return 141
-    except OSError as error:  # the disk, a folder, a descriptor: the machine's, not ours
-        where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"hxbench: {where}{error.strerror or error}", err=True)
-        return 4
     except KeyboardInterrupt:
         return 130
-    except Exception as error:  # our own bug: one line, the traceback in a file
-        return _own_bug(error)
+    except BrokenPipeError:
+        return 141
+    except Exception as error:
+        said, status = failures.line_and_status(error)
+        click.echo(said, err=True)
+        return status
 
 
 def _usage(error: click.ClickException) -> str:
@@ -71,18 +64,3 @@ def _usage(error: click.ClickException) -> str:
     command = context.command_path if context else "hxbench"
     said = " ".join(error.format_message().split())
     return f"{command}: {said} See `{command} --help`."
-
-
-def _own_bug(error: Exception) -> int:
-    from hxbench.recording import outputs
-
-    path = outputs() / "log.txt"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as log:
-            traceback.print_exception(error, file=log)
-        where = f"the traceback is in {path}"
-    except OSError:
-        where = "and its traceback could not be written"
-    click.echo(f"hxbench: a bug in hxbench: {type(error).__name__}: {error}; {where}", err=True)
-    return 4

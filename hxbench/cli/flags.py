@@ -39,17 +39,25 @@ _PROFILE_FLAGS = (
 
 def profile_flags(command: Command) -> Command:
     """Adds the argument PROFILE and the flags that change it."""
+    return click.argument("profile", required=False)(_changing_flags(command))
+
+
+def profiles_flags(command: Command) -> Command:
+    """Adds the argument PROFILE, any number of times, and the flags that change each of them."""
+    return click.argument("profiles", nargs=-1, metavar="[PROFILE]...")(_changing_flags(command))
+
+
+def _changing_flags(command: Command) -> Command:
     for flag, _, value, text in reversed(_PROFILE_FLAGS):
         command = click.option(flag, metavar=value, help=text)(command)
     command = click.option(
         "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key of the profile; repeatable."
     )(command)
-    command = click.option(
+    return click.option(
         "--load",
         metavar="LOAD",
         help="Laid over the profile: baseline, step, stress, spike, soak, or a YAML file.",
     )(command)
-    return click.argument("profile", required=False)(command)
 
 
 def recording_flags(command: Command) -> Command:
@@ -61,7 +69,7 @@ def recording_flags(command: Command) -> Command:
         "--out",
         type=click.Path(path_type=Path),
         metavar="DIRECTORY",
-        help="Folder of the run; by default a new one in outputs/.",
+        help="Folder of the run, of several that which gets one for each; by default a new one in outputs/.",
     )(command)
 
 
@@ -71,6 +79,9 @@ def json_flag(what: str) -> Callable[[Command], Command]:
 
 
 run_directory = click.argument("directory", type=click.Path(path_type=Path))
+run_directories = click.argument(
+    "directories", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DIRECTORY..."
+)
 
 
 def resolved(profile: str | None, flags: Mapping[str, Any]) -> "Resolved":

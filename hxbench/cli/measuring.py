@@ -6,31 +6,47 @@ from typing import Any
 
 import click
 
-from hxbench.cli.flags import json_flag, profile_flags, recording_flags, resolved
+from hxbench.cli import several, step_summary
+from hxbench.cli.flags import json_flag, profile_flags, profiles_flags, recording_flags, resolved
 from hxbench.cli.runs import shown
 from hxbench.errors import InputError
 
 
 @click.command()
-@profile_flags
+@profiles_flags
 @recording_flags
 @click.option("--undecided-ok", is_flag=True, help="Go on though an objective cannot be decided.")
-@json_flag("the certificate")
-def certify(profile: str | None, out: Path | None, undecided_ok: bool, as_json: bool, **flags: Any) -> int:
+@click.option(
+    "--sign-key", type=click.Path(path_type=Path), metavar="FILE", help="Sign the run with this private key."
+)
+@json_flag("the certificate, of several a list,")
+def certify(
+    profiles: tuple[str, ...],
+    out: Path | None,
+    undecided_ok: bool,
+    sign_key: Path | None,
+    as_json: bool,
+    **flags: Any,
+) -> int:
     """Record, judge and render: the certificate of PROFILE.
 
     Without PROFILE that of SmolLM2-135M, on the embedded server. The exit status is the certificate's.
+    Several are all checked before the first starts, measured one after the other, then rendered side by
+    side; one that fails stops no other, Ctrl-C stops all. The exit status is then the worst: 4, 1, 3, 0.
     """
     from hxbench import workbench
 
-    if profile is None and flags["url"]:
+    if not profiles and flags["url"]:
         raise InputError(
             "--url without a profile has no objectives, so there is nothing to certify: measure with "
             "`hxbench run --url …`, then `hxbench init --from-run DIR` proposes a profile"
         )
-    run = workbench.certify(
-        resolved(profile, flags), run_dir=out, undecided_ok=undecided_ok, yes=flags["yes"]
-    )
+    asked = [resolved(profile, flags) for profile in profiles or (None,)]
+    how = {"undecided_ok": undecided_ok, "sign_key": sign_key, "yes": flags["yes"]}
+    if len(asked) > 1:
+        return several.certify(asked, out, as_json=as_json, **how)
+    run = workbench.certify(asked[0], run_dir=out, **how)
+    step_summary.append(run.path)
     return shown(run, as_json=as_json)
 
 

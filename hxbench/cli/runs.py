@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hxbench.cli.flags import json_flag, run_directory
+from hxbench.cli import several, step_summary
+from hxbench.cli.flags import json_flag, run_directories, run_directory
 
 if TYPE_CHECKING:
     from hxbench.workbench import Run
@@ -23,15 +24,20 @@ def judge(directory: Path, as_json: bool) -> int:
 
 
 @click.command()
-@run_directory
-def render(directory: Path) -> int:
+@run_directories
+def render(directories: tuple[Path, ...]) -> int:
     """Judge, and write the pages of the run in DIRECTORY.
 
-    Certificate, executed notebook, junit.xml, summary.md and manifest.json.
+    Certificate, executed notebook, junit.xml, summary.md, metrics.txt, badge.svg and manifest.json. Several
+    runs are rendered side by side; the exit status is then the worst: 4, 1, 3, 0.
     """
     from hxbench import workbench
 
-    return shown(workbench.render(directory), as_json=False)
+    if len(directories) > 1:
+        return several.render(directories)
+    run = workbench.render(directories[0])
+    step_summary.append(run.path)
+    return shown(run, as_json=False)
 
 
 @click.command()
@@ -65,16 +71,22 @@ def show(directory: Path, tool: str | None, as_json: bool) -> int:
 
 @click.command()
 @run_directory
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The public key of who must have signed it.",
+)
 @json_flag("what was found")
-def verify(directory: Path, as_json: bool) -> int:
-    """Hold the run in DIRECTORY against its hashes and records.
+def verify(directory: Path, key: Path | None, as_json: bool) -> int:
+    """Hold the run in DIRECTORY against hashes, records, signature.
 
     Ends with 0 when all is equal and with 1 when anything is not; writes nothing.
     """
     from hxbench import workbench
     from hxbench.render import terminal
 
-    found = workbench.verify(directory)
+    found = workbench.verify(directory, key)
     as_text = json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else None
     click.echo(as_text or terminal.verification_text(found))
     return 1 if found.faults else 0

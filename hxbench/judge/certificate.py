@@ -34,13 +34,14 @@ def build(records: Records) -> dict[str, Any]:
 
     Takes time from the records, never from a clock, so that the same records give the same bytes.
     """
+    broken = contradictions(records)  # before the frames that gates need lie in memory as well
     measured = Measured(records)
     entries = threats.entries(measured)
     catalogue = level_1(records.profile.component)
     verdicts = judged(measured, entries)
     looks = planned_looks.taken(records, verdicts)
     table = [_row(entry, verdicts, records.profile) for entry in catalogue]
-    status, reason = status_of(records, verdicts, table)
+    status, reason = status_of(records, broken, verdicts, table)
     facts = records.facts
     return {
         "schema": SCHEMA,
@@ -90,13 +91,15 @@ def _row(entry: Entry, verdicts: Sequence[Verdict], profile: Profile) -> dict[st
 
 
 def status_of(
-    records: Records, verdicts: Sequence[Verdict], table: Sequence[Mapping[str, Any]]
+    records: Records,
+    broken: Sequence[str],
+    verdicts: Sequence[Verdict],
+    table: Sequence[Mapping[str, Any]],
 ) -> tuple[str, str]:
-    """Returns the status and one sentence that says why."""
+    """Returns the status and one sentence that says why; `broken` are the records' contradictions."""
     if records.ending["state"] != "complete":
         why = records.ending["reason"] or "no reason is recorded"
         return INCOMPLETE, f"The run did not come to its end: {why}."
-    broken = contradictions(records)
     if broken:
         return INCOMPLETE, f"The records contradict themselves: {_listed(broken)}."
     failed = [each.id for each in verdicts if each.verdict == FAIL]

@@ -84,9 +84,10 @@ def _loaded_file(model: str, loaded: Mapping[str, Any]) -> Result:
 
 def _listed(exchange: Exchange) -> list[str]:
     try:
-        return [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
+        names = [str(model["id"]) for model in json.loads(exchange["body"])["data"]]
     except (ValueError, LookupError, TypeError, RecursionError):
         return []
+    return [name.encode(errors="replace").decode() for name in names]  # no file takes half a surrogate pair
 
 
 def _bad_input(records: Records, exchange: Exchange) -> Result:

@@ -147,17 +147,17 @@ def good_requests(measured: Measured) -> NDArray[np.bool_]:
 
 def _own_gaps_hold(measured: Measured, objective: Objective) -> NDArray[np.bool_]:
     """A quantile holds when so many gaps do as its rank says; without gaps every statistic does."""
-    owners, gaps_s = measured.gaps["owner"].to_numpy(), measured.gaps["gap_s"].to_numpy()
-    size = len(measured.attempted)
-    counts = np.bincount(owners, minlength=size)
+    gaps = sample(measured, "itl")
+    if not gaps.requests:
+        return np.ones(len(measured.attempted), dtype=np.bool_)
     if objective.statistic == "mean":
-        sums = np.bincount(owners, weights=gaps_s, minlength=size)
-        means: Values = sums / np.maximum(counts, 1)
-        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (counts == 0)
+        sums = np.bincount(gaps.owners, weights=gaps.values, minlength=gaps.counts.size)
+        means: Values = sums / np.maximum(gaps.counts, 1)
+        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (gaps.counts == 0)
         return held_mean
-    held = np.bincount(owners[all_hold(gaps_s, objective)], minlength=size)
+    held = gaps.counted(all_hold(gaps.values, objective))
     share = QUANTILES.get(objective.statistic, 1.0)  # 1: all of them, for its maximum
-    enough: NDArray[np.bool_] = held >= np.ceil(counts * share - ROUNDING)
+    enough: NDArray[np.bool_] = held >= np.ceil(gaps.counts * share - ROUNDING)
     return enough
 
 

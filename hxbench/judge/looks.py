@@ -107,16 +107,17 @@ def until(records: Records, trials: int) -> Records:
 
 
 def notes(records: Records, looks: Sequence[Look]) -> Iterator[str]:
-    """Yields what a reader must know of a run that was planned to be looked at more than once."""
-    planned = records.profile.looks_after
-    if len(planned) == 1 or not looks:
+    """Yields what a reader must know of a run that ended at one of several planned looks."""
+    planned, trials = records.profile.looks_after, recorded_trials(records)
+    if len(planned) == 1 or not looks or looks[-1].after_trials != trials:
         return
-    alphas = (
-        f"{units.share(looks[-1].alpha_pass)} for a PASS, {units.share(looks[-1].alpha_fail)} for all FAILs"
+    last = looks[-1]
+    decided = "not every limit" if last.undecided else "every limit"
+    yield (
+        f"Ended at look {len(looks)} of {len(planned)}, after {trials} of {planned[-1]} trials: {decided} is "
+        f"decided. Each look errs with its share: {units.share(last.alpha_pass)} for a PASS, "
+        f"{units.share(last.alpha_fail)} for all FAILs."
     )
-    ended, of = looks[-1].after_trials, f"look {len(looks)} of {len(planned)}"
-    early = f"after {ended} of {planned[-1]} trials: every limit was decided" if ended < planned[-1] else ""
-    yield f"Ended at {of}, {early or f'after all {ended} trials'}. Each look errs with its share: {alphas}."
     before = [str(look.after_trials) for look in looks[:-1] if not look.undecided]
     if before:
         yield (

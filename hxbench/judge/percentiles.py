@@ -12,7 +12,7 @@ from hxbench.judge.samples import sample
 from hxbench.stats.quantiles import nearest_rank
 
 LEVELS = ("p50", "p95", "p99")
-PER_WINDOW = 50  # values on average, so that most windows have a p95
+PER_WINDOW = 40  # values on average, so that most windows have a p95
 MOST_WINDOWS = 60
 FEWEST = 10  # values of a window of which anything is said
 

@@ -43,13 +43,13 @@ def request_rate(records: Records, requests: pd.DataFrame) -> Rate:
 
 def _rate(records: Records, requests: pd.DataFrame, blocks: Iterable[pd.DataFrame]) -> Rate:
     lengths_s, total, some = window_lengths(records), 0.0, False
-    edges = {trial: np.linspace(0, length_s, BATCHES + 1) for trial, length_s in lengths_s.items()}
-    counts = {trial: np.zeros(BATCHES) for trial in edges}
+    counts = {trial: np.zeros(BATCHES) for trial in lengths_s}
     for block in blocks:
         some, total = some or len(block) > 0, total + float(block["tokens"].sum())
-        for trial, bins in edges.items():
+        for trial, length_s in lengths_s.items():
             mine = block[block["trial"] == trial]
-            counts[trial] += np.histogram(mine["time_s"], bins=bins, weights=mine["tokens"])[0]
+            window = (0.0, length_s)  # not the edges: where all slices are equal numpy counts much faster
+            counts[trial] += np.histogram(mine["time_s"], BATCHES, window, weights=mine["tokens"])[0]
     if not some and requests["ok"].any():
         return Rate({}, None)
     slices = {trial: each / (lengths_s[trial] / BATCHES) for trial, each in counts.items()}

@@ -33,12 +33,12 @@ def gap_rows(records: Records, requests: pd.DataFrame) -> pd.DataFrame:
     within = rows[1:] == rows[:-1]
     later = rows[1:][within]
     time_s, gap_s = np.empty(later.size), np.empty(later.size)
-    done = 0
+    zero, done = _zero(records, requests), 0
     for start in range(0, within.size, BLOCK):
         mine, stamps_ns = within[start : start + BLOCK], received_ns[start : start + BLOCK + 1]
         part = slice(done, done := done + int(np.count_nonzero(mine)))
         gap_s[part] = np.diff(stamps_ns)[mine] / NANOSECONDS
-        time_s[part] = _times(records, requests, later[part], stamps_ns[1:][mine])
+        time_s[part] = _times(zero[later[part]], stamps_ns[1:][mine])
     return pd.DataFrame({"row": later, "time_s": time_s, "gap_s": gap_s}, copy=False)
 
 
@@ -51,11 +51,11 @@ def token_arrivals(records: Records, requests: pd.DataFrame) -> Iterator[pd.Data
     rows = _request_rows(records.reads, requests["request_id"])
     unstated, deltas = _totals(records.reads, rows, len(requests))
     trial, ok = requests["trial"].to_numpy(dtype="int64"), requests["ok"].to_numpy()
-    output_tokens = number(requests["output_tokens"])
+    output_tokens, zero = number(requests["output_tokens"]), _zero(records, requests)
     for block, found in _blocks(records.reads, rows):
         by_share = output_tokens[found] * number(block["deltas"]) / deltas[found]
         tokens = np.where(unstated[found] > 0, by_share, number(block["tokens"]))
-        time_s = _times(records, requests, found, block["received_ns"].to_numpy(dtype="int64"))
+        time_s = _times(zero[found], block["received_ns"].to_numpy(dtype="int64"))
         keep = ok[found] & ~np.isnan(tokens) & ~np.isnan(time_s)
         yield pd.DataFrame({"trial": trial[found], "time_s": time_s, "tokens": tokens})[keep]
 
@@ -76,13 +76,16 @@ def _blocks(reads: pd.DataFrame, rows: Rows) -> Iterator[tuple[pd.DataFrame, Row
         yield reads.iloc[start : start + BLOCK][mine], rows[start : start + BLOCK][mine]
 
 
-def _times(
-    records: Records, requests: pd.DataFrame, rows: Rows, stamps_ns: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _zero(records: Records, requests: pd.DataFrame) -> NDArray[np.int64]:
+    """Stamp of each request at which its trial's measured window began; -1 without one."""
+    zero: NDArray[np.int64] = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)
+    return zero
+
+
+def _times(zero: NDArray[np.int64], stamps_ns: NDArray[np.int64]) -> NDArray[np.float64]:
     """Seconds since the trial's measured window began; NaN without one."""
-    zero = zero_ns(records, requests["trial"]).to_numpy(dtype="int64", na_value=-1)
-    times_s: NDArray[np.float64] = (stamps_ns - zero[rows]) / NANOSECONDS
-    times_s[(zero < 0)[rows]] = np.nan
+    times_s: NDArray[np.float64] = (stamps_ns - zero) / NANOSECONDS
+    times_s[zero < 0] = np.nan
     return times_s
 
 

@@ -52,7 +52,22 @@ class Sample:
     @cached_property
     def counts(self) -> NDArray[np.intp]:
         """Returns how many values each of the N requests has."""
-        return np.bincount(self.owners, minlength=self.trial_of.size)
+        return self._summed(np.diff(self._stretches, append=self.owners.size))
+
+    @cached_property
+    def _stretches(self) -> NDArray[np.intp]:
+        """Where values of another request begin: those of one stand together."""
+        return np.flatnonzero(np.append(self.owners[:1] >= 0, self.owners[1:] != self.owners[:-1]))
+
+    def _summed(self, of_stretches: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Sums what each stretch has over the N requests."""
+        summed = np.zeros(self.trial_of.size, dtype=np.intp)
+        np.add.at(summed, self.owners[self._stretches], of_stretches)
+        return summed
+
+    def counted(self, flags: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Returns how many of each request's values are flagged."""
+        return self._summed(np.add.reduceat(flags, self._stretches, dtype=np.intp))
 
     @property
     def requests(self) -> int:
@@ -77,7 +92,7 @@ class Sample:
         cut = self.in_order[rank(self.in_order.size, level) - 1]
         over = self.values > cut if cut != self.in_order[-1] else self.values == cut
         some = self.counts > 0
-        shares = np.bincount(self.owners[over], minlength=some.size)[some] / self.counts[some]
+        shares = self.counted(over)[some] / self.counts[some]
         return by_trial(shares, self.trial_of[some])
 
 

@@ -21,7 +21,7 @@ _FOREIGN = {
 _FOREIGN_TO_TRACE = ("rate", "stages", "series", "arrivals", "burstiness", "measure", "requests")
 _NEEDED = {"open": ("arrivals",), "closed": ("users",)}
 _TWO_LENGTHS = "give one of load.measure and load.requests, and null for the other"
-FIVE_TRIALS, LOOKS_AT_FIVE = 5, 2  # with fewer the first of two looks would be after two trials, or one
+TRIALS_OF_TWO_LOOKS = 5  # with fewer the first would be after two trials, or one
 # A t interval over two trials has one degree of freedom: t = 12.7 at 95 %, against 4.3 for three.
 _TWO_TRIALS = "two trials are refused: the t factor makes them worth less than one; take 1, or 3 and more"
 
@@ -135,8 +135,8 @@ class Load(Section):
         if not isinstance(written, Mapping):
             return written
         trials = written.get("trials")
-        if isinstance(trials, int) and trials >= FIVE_TRIALS:
-            written = {"looks": LOOKS_AT_FIVE, **written}
+        if isinstance(trials, int) and trials >= TRIALS_OF_TWO_LOOKS:
+            written = {"looks": 2, **written}
         is_open = any(written.get(key) is not None for key in ("rate", "stages", "series", "trace"))
         loop = written.get("loop", "open" if is_open else "closed")
         if written.get("trace") is not None:

@@ -20,9 +20,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Outline:
-    """What a load asks for. `at_most` when a closed loop by time takes as many as it comes to.
+    """What a load asks for when it ends at the last of its planned `looks`.
 
-    `looks` are the planned ones; with more than one of them all this is what the last comes to.
+    `at_most` when a closed loop by time takes as many as it comes to.
     """
 
     measured: int

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from urllib.parse import quote
 
+Mask = Callable[[bytes], bytes]
 SHORTEST = 4  # a shorter value would blot out ordinary words
 _URLSAFE = str.maketrans("+/", "-_")
 
@@ -17,13 +18,18 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def masking(secrets: Iterable[str]) -> Callable[[bytes], bytes]:
+def masking(secrets: Iterable[str]) -> Mask:
     """Returns what puts x in the place of each byte of a secret, so that lengths stay as they were."""
     forms = [re.escape(form.encode()) for form in _all_forms(secrets)]
     if not forms:
         return lambda data: data
     pattern = re.compile(b"|".join(forms))
     return lambda data: pattern.sub(lambda found: b"x" * len(found[0]), data)
+
+
+def longest(secrets: Iterable[str]) -> int:
+    """Returns how many bytes the longest form of a secret has, 0 without one."""
+    return max((len(form.encode()) for form in _all_forms(secrets)), default=0)
 
 
 def _all_forms(secrets: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ from hxbench.errors import IncompleteError
 
 _HEAD = struct.Struct("<BxHIqqI")
 _pack = _HEAD.pack
+HEAD_BYTES = _HEAD.size
 SEGMENTS_LIMIT = 0xFFFF  # more of them in one read are counted as that many
 FLUSH_BYTES = 1 << 20
 STOPPED = "stopped"  # the body of an END that came from a stop, not from the server

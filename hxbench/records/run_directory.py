@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.layers import Resolved, resolve, written_sha256
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
 from hxbench.records.schemas import JUDGED_READS, KEYS, ONCE, READS, TABLES
@@ -58,7 +58,7 @@ class Records:
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
-    """Returns a new folder `<UTC>-<model>-<profile>-<id>` below `outputs`.
+    """Returns a new folder below `outputs`.
 
     Raises:
         DirectoryError: it cannot be made or written.
@@ -155,6 +155,12 @@ def is_recorded(run_dir: Path) -> bool:
     return all((run_dir / "records" / f"{name}.parquet").exists() for name in TABLES)
 
 
+def ending(run_dir: Path) -> Mapping[str, Any]:
+    """Returns how the recording of a run ended: its state, why, and the signal that stopped it if one did."""
+    noted: Mapping[str, Any] = _json(run_dir / "records" / "ending.json", missing=KILLED)
+    return noted
+
+
 def open_records(run_dir: Path) -> Records:
     """Returns what a run wrote down.
 
@@ -173,9 +179,9 @@ def open_records(run_dir: Path) -> Records:
         path=run_dir.resolve(),
         profile=resolved.profile,
         document=resolved.document,
-        profile_sha256=resolved.sha256,
+        profile_sha256=written_sha256(run_dir / "profile.yaml"),
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
-        ending=_json(run_dir / "records" / "ending.json", missing=KILLED),
+        ending=ending(run_dir),
         facts=_json(run_dir / "facts.json", missing={}),
         calibration=_json(run_dir / "records" / "calibration.json", missing={}),
         schedule_sha256=hashlib.sha256(paths["schedule"].read_bytes()).hexdigest(),

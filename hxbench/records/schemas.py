@@ -1,5 +1,9 @@
 """The tables of a run. Columns may be added; none is renamed or given another meaning.
 
+A column that is added makes a new version of the schema and says so in its field, `pa.field(name, kind,
+metadata={"since": "2"})`: files of an older version are read with nulls in it, and need all the others.
+`tests/fixtures` keeps a run of every version.
+
 Times are int64 nanoseconds of the recording host's CLOCK_MONOTONIC. Absent is null, never 0.
 """
 

@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from hxbench.errors import EvidenceError
 from hxbench.records.columns import column
-from hxbench.records.schemas import SCHEMA_VERSION
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
 BATCH_ROWS = 20_000
 
@@ -72,13 +73,17 @@ def write(path: Path, schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> None:
 
 
 def read(path: Path, schema: pa.Schema) -> "pd.DataFrame":
-    """Returns the table with nullable columns.
+    """Returns the table with nullable columns; one that is younger than the file is null.
 
     Raises:
-        EvidenceError: the file is missing, damaged, of a newer schema, or lacks a column.
+        EvidenceError: the file is missing, damaged, of a newer schema, or lacks a column of its own.
     """
     with _opened(path, schema) as file:
-        return _frame(file.read())
+        table = file.read()
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return _frame(table)
 
 
 def _frame(table: pa.Table) -> "pd.DataFrame":
@@ -105,10 +110,17 @@ def read_lean(path: Path, schema: pa.Schema, names: Sequence[str]) -> "pd.DataFr
     import pandas as pd
 
     text = [name for name in names if schema.field(name).type == pa.string()]
-    with _opened(path, schema, read_dictionary=text) as file:
-        columns = {name: _lean(file.read([name]).column(0)) for name in names}
+    with _opened(path, schema, categorical=text) as file:
+        columns = {name: _lean(_column(file, schema.field(name))) for name in names}
     pa.default_memory_pool().release_unused()
     return pd.DataFrame(columns, copy=False)
+
+
+def _column(file: pq.ParquetFile, field: pa.Field) -> pa.ChunkedArray:
+    if field.name in file.schema_arrow.names:
+        return file.read([field.name]).column(0)
+    kind = pa.dictionary(pa.int32(), field.type) if field.type == pa.string() else field.type
+    return pa.chunked_array([pa.nulls(file.metadata.num_rows, kind)])
 
 
 def _lean(column: pa.ChunkedArray) -> Any:
@@ -122,15 +134,27 @@ def _lean(column: pa.ChunkedArray) -> Any:
         return pd.Categorical.from_codes(np.concatenate([np.empty(0, np.int32), *codes]), ids.to_pandas())
     if column.null_count:
         return column.cast(pa.float32(), safe=False).to_numpy()
-    return pd.to_numeric(column.to_numpy(), downcast="integer")
+    return _narrowed(column.to_numpy())
+
+
+def _narrowed(numbers: "NDArray[np.int64]") -> "NDArray[Any]":
+    """Returns whole numbers in the narrowest type with a sign that holds them all."""
+    import numpy as np
+
+    low, high = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, 0)
+    types = (np.int8, np.int16, np.int32)
+    holding = (each for each in types if np.iinfo(each).min <= low and high <= np.iinfo(each).max)
+    return numbers.astype(next(holding, np.int64))
 
 
 @contextmanager
-def _opened(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.ParquetFile]:
+def _opened(path: Path, schema: pa.Schema, categorical: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     """Gives a file that has the columns of the schema; Arrow's errors while it is read name it."""
     try:
-        with pq.ParquetFile(path, **options) as file:
-            _require_columns(path, file.metadata.schema.to_arrow_schema(), schema)
+        found = pq.read_metadata(path).schema.to_arrow_schema()
+        _require_columns(path, found, schema)
+        there = [name for name in categorical if name in found.names]  # one more, and Arrow raises KeyError
+        with pq.ParquetFile(path, read_dictionary=there) as file:
             yield file
     except FileNotFoundError:
         raise EvidenceError(f"{path}: missing: the records are not whole") from None
@@ -139,13 +163,20 @@ def _opened(path: Path, schema: pa.Schema, **options: Any) -> Iterator[pq.Parque
 
 
 def _require_columns(path: Path, found: pa.Schema, schema: pa.Schema) -> None:
-    version = (found.metadata or {}).get(b"hxbench.schema", b"1").decode(errors="replace")
-    if not version.isdecimal() or int(version) > SCHEMA_VERSION:
-        raise EvidenceError(f"{path}: schema {version}: this hxbench reads schemas up to {SCHEMA_VERSION}")
+    version, newest = _version(found), _version(schema)
+    if not version.isdecimal() or int(version) > int(newest):
+        raise EvidenceError(f"{path}: schema {version}: this hxbench reads schemas up to {newest}")
     for field in schema:
         index = found.get_field_index(field.name)
+        if index < 0 and int(version) < int((field.metadata or {}).get(b"since", b"1")):
+            continue
         if index < 0 or found.field(index).type != field.type:
             raise EvidenceError(f"{path}: column {field.name}: expected {field.type}")
+
+
+def _version(schema: pa.Schema) -> str:
+    version: bytes = (schema.metadata or {}).get(b"hxbench.schema", b"1")
+    return version.decode(errors="replace")
 
 
 def sync(path: Path) -> None:

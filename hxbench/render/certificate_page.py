@@ -1,12 +1,13 @@
 """certificate.html: one page without any script that a reviewer reads first."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hxbench import units
 from hxbench.judge.certificate import NOT_RUN
-from hxbench.render import wording
-from hxbench.render.interval_plot import bar
+from hxbench.render import first_screen, wording
+from hxbench.render.interval_plot import AXIS, bar, reach
 from hxbench.render.status import looks
 from hxbench.render.template import policy, render
 
@@ -17,6 +18,7 @@ Part = Mapping[str, Any]
 _STATES = ["broken", "unknown", "ok"]  # in this order
 _WOULD = {"flatters": "flatter the server", "harms": "harm the server", "both": "err either way"}
 _UNITS = {"_bytes": "B", "_per_s": "/s", "_s": "s"}  # endings of keys in facts and measurement
+_RECORD = re.compile(r"records/[\w-]+\.[a-z]+")  # a file beside the page, and nothing else
 # of a row of the calibration: column, key, unit
 _ERRORS = (
     ("Streams", "ttft_n", "count"), ("ttft, mean", "ttft_bias_s", "s"), ("ttft, p99", "ttft_p99_s", "s"),
@@ -35,21 +37,28 @@ def page(
     numbered = enumerate(certificate["verdicts"], start=1)
     ledger = certificate["ledger"]
     checks = [_check(verdict, names[verdict["id"]], number, ledger) for number, verdict in numbered]
+    gates = [check for check in checks if check["metric"] is not None]
     return render(
         "certificate.html.j2",
         c=certificate,
         look=looks(certificate["status"]),
         looks=looks,
-        head=_head(certificate, facts),
+        head=first_screen.head(certificate, facts),
+        instrument=first_screen.instrument(certificate),
         checks=checks,
-        gates=[check for check in checks if check["metric"] is not None],
+        gates=gates,
+        carrying=first_screen.carrying(gates),
+        axis=AXIS,
         failed=[check for check in checks if check["verdict"] == "FAIL"],
         open=[check for check in checks if check["verdict"] not in ("PASS", "FAIL")],
         not_run=[entry for entry in certificate["catalogue"] if entry["verdict"] == NOT_RUN],
-        anchors={check["id"]: check["anchor"] for check in checks},
+        evidence={check["id"]: check for check in checks},
         ledger=_ordered([_ledger_row(entry) for entry in ledger]),
         trust=_trust(ledger),
-        measurement=list(_pairs(certificate["measurement"])),
+        measurement=[
+            *_pairs(certificate["measurement"]),
+            ("Profile SHA-256", str(certificate["profile"]["sha256"])),
+        ],
         declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
         calibration=list(_calibration(certificate.get("calibration") or {})),
         errors=[name for name, _, _ in _ERRORS],
@@ -57,28 +66,6 @@ def page(
         pages=pages,
         policy=policy(),
     )
-
-
-def _head(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> Pairs:
-    target, profile = certificate["target"], certificate["profile"]
-    score = certificate["score"]
-    return [
-        ("Model the server loaded", target["loaded_model"] or "not known"),
-        ("Server", " ".join(part for part in (target["server"], target["build"]) if part)),
-        ("Measured on", _machine(facts.get("host", {}))),
-        ("When", wording.moment(certificate["created"])),
-        ("Profile", f"{profile['name']}, SHA-256 {wording.short_hash(profile['sha256'])}"),
-        ("Checks", wording.counts(certificate)),
-        ("Score", units.ABSENT if score is None else f"{units.number(score)} of 100"),
-        ("Run", str(certificate["run"])),
-    ]
-
-
-def _machine(host: Mapping[str, Any]) -> str:
-    cores = host.get("cores")
-    parts = [host.get("cpu_model"), f"{units.count(cores)} cores" if cores is not None else None]
-    parts += [units.size(host["memory_bytes"])] if host.get("memory_bytes") is not None else []
-    return ", ".join(str(part) for part in (*parts, host.get("system")) if part) or units.ABSENT
 
 
 def _check(verdict: Part, name: str, number: int, ledger: Sequence[Part]) -> dict[str, Any]:
@@ -91,6 +78,8 @@ def _check(verdict: Part, name: str, number: int, ledger: Sequence[Part]) -> dic
         "interval": wording.interval(verdict),
         "limit": wording.limit(verdict),
         "bar": bar(verdict),
+        "reach": reach(verdict),
+        "files": [(str(name), bool(_RECORD.fullmatch(str(name)))) for name in verdict["records"]],
         "facts": [pair for pair in _basis(verdict) if pair[1] not in ("", units.ABSENT)],
         **_effects(verdict, ledger),
     }
@@ -106,7 +95,6 @@ def _basis(verdict: Part) -> Iterator[tuple[str, str]]:
         yield "n", units.count(verdict["n"])
         yield "Effective n", units.number(verdict["n_eff"])
     yield "Method", verdict["method"]
-    yield "Raw data", ", ".join(verdict["records"])
     yield "Case", verdict["case"]
     yield "Requirement", verdict["requirement"]
 
@@ -150,7 +138,7 @@ def _trust(ledger: Sequence[Mapping[str, Any]]) -> str:
     text = f"Of {len(ledger)} threats to the measurement, {number('ok')} stayed within their limits"
     broken, unknown = number("broken"), number("unknown")
     if broken:
-        text += f", {broken} did not and took away the verdicts they could have turned"
+        text += f", {broken} did not: a verdict that they could have turned does not count"
     return text + (f", {unknown} could not be measured." if unknown else ".")
 
 

@@ -20,12 +20,13 @@ from hxbench.render.outputs import shown
 from hxbench.render.plot_data import Plot
 from hxbench.render.status import looks
 from hxbench.render.template import asset, plotly_bundle, plotly_packed, policy, render
-from hxbench.render.wording import plain
+from hxbench.render.wording import moment, plain, short_hash
 
 _FACTS = {
     "Model": "model", "Level": "level", "Measured": "created", "Checks": "counts", "Profile": "profile",
     "SHA-256 of the profile": "profile_sha256",
 }  # fmt: skip
+_WRITTEN = {"created": moment, "profile_sha256": short_hash}
 OPTIONAL_TAG = "optional"  # of a code cell whose question is left out, with its prose, when it shows nothing
 _NOT_SHOWN = frozenset({PARTIAL_TAG, "papermill-error-cell-tag"})  # the page says it at its top
 
@@ -83,13 +84,13 @@ def page(notebook: Any, name: str = "notebook") -> str:
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what a result says beside its status; it is foreign data, so nothing in it is relied upon."""
-    return [(name, _fact(result[key])) for name, key in _FACTS.items() if key in result]
+    return [(name, _fact(key, result[key])) for name, key in _FACTS.items() if key in result]
 
 
-def _fact(value: Any) -> str:
+def _fact(key: str, value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{plain(number)} {name}" for name, number in value.items() if number)
-    return plain(value)
+    return _WRITTEN.get(key, str)(plain(value))
 
 
 def _visible(cells: Sequence[Any]) -> list[Any]:

@@ -59,13 +59,19 @@ def read_json(path: Path) -> Any:
     Raises: EvidenceError, naming the file without its folder, when it is missing or says less.
     """
     try:
-        return json.loads(
-            path.read_text(encoding="utf-8"), parse_constant=_no_number, object_pairs_hook=_once
-        )
+        return strict_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise EvidenceError(f"{path.name}: is missing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise EvidenceError(f"{path.name}: not readable: {error}") from None
+
+
+def strict_json(text: str) -> Any:
+    """Returns the value of a JSON text that says one thing only: no NaN, no key twice.
+
+    Raises: ValueError when it says less; RecursionError when it is nested too deep.
+    """
+    return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
 
 
 def _no_number(name: str) -> Any:

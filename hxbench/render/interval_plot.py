@@ -23,32 +23,48 @@ class Bar:
     limit_x: float = _MARGIN + (_WIDTH - 2 * _MARGIN) / _SCALE
 
 
+AXIS = Bar(estimate=_MARGIN, low=None, high=None, beyond=False)  # of the scale's own marks
+
+
 def bar(verdict: Mapping[str, Any]) -> Bar | None:
-    """Returns where a verdict's numbers stand; None when it has no limit or no number to show.
+    """Returns where a verdict's numbers stand; None when it has no limit or no number to show."""
+    shares = _shares(verdict)
+    if shares is None:
+        return None
+    estimate, low, high = shares
+    return Bar(
+        estimate=_x(estimate),
+        low=None if low is None else _x(low),
+        high=None if high is None else _x(high),
+        beyond=max(estimate, high or 0.0) > _SCALE,
+    )
+
+
+def reach(verdict: Mapping[str, Any]) -> float:
+    """Returns how far the worst end of a verdict's numbers reaches, 1 being the limit; 0 without numbers."""
+    estimate, _, high = _shares(verdict) or (0.0, None, None)
+    return max(estimate, high or 0.0)
+
+
+def _shares(verdict: Mapping[str, Any]) -> tuple[float, float | None, float | None] | None:
+    """Returns estimate and both ends as shares of the limit.
 
     For a limit from below (throughput) the scale is turned round, limit / value, so right stays worse.
     """
     limit, estimate = verdict["limit"], verdict["estimate"]
     if not limit or estimate is None:
         return None
-    ends = list(verdict["interval"])
+    low, high = verdict["interval"]
     if verdict["comparator"] in (">", ">="):
-        turned = [_share(limit, value) for value in (estimate, *reversed(ends))]
+        middle, low, high = (_turned(limit, value) for value in (estimate, high, low))
     else:
-        turned = [None if value is None else value / limit for value in (estimate, *ends)]
-    has_interval = ends != [None, None]
-    middle = turned[0] or 0.0
-    low = (turned[1] or 0.0) if has_interval else None
-    high = (_BEYOND if turned[2] is None else turned[2]) if has_interval else None
-    return Bar(
-        estimate=_x(middle),
-        low=None if low is None else _x(low),
-        high=None if high is None else _x(high),
-        beyond=max(middle, high or 0.0) > _SCALE,
-    )
+        middle, low, high = (None if value is None else value / limit for value in (estimate, low, high))
+    if verdict["interval"] == [None, None]:
+        return middle or 0.0, None, None
+    return middle or 0.0, low or 0.0, _BEYOND if high is None else high
 
 
-def _share(limit: float, value: float | None) -> float | None:
+def _turned(limit: float, value: float | None) -> float | None:
     return None if value is None else limit / value if value > 0 else _BEYOND
 
 

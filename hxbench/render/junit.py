@@ -1,15 +1,14 @@
 """The certificate as JUnit XML, which CI systems read."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
 from hxbench.render import wording
+from hxbench.render.xml_text import document, element
 
 _OUTCOMES = {"PASS": None, "FAIL": "failure", "SKIPPED": "skipped"}
 _COUNTS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
 
 
 def xml(certificate: Mapping[str, Any]) -> str:
@@ -18,11 +17,11 @@ def xml(certificate: Mapping[str, Any]) -> str:
     A run that is not whole is an error of its own.
     """
     model, level = certificate["target"]["model"], certificate["level"]
-    suite = _element("testsuite", name=f"hxbench level {level}: {model}", timestamp=certificate["created"])
+    suite = element("testsuite", name=f"hxbench level {level}: {model}", timestamp=certificate["created"])
     properties = ElementTree.SubElement(suite, "properties")
     for name in ("run", "status", "hxbench"):
-        properties.append(_element("property", name=name, value=certificate[name]))
-    properties.append(_element("property", name="profile_sha256", value=certificate["profile"]["sha256"]))
+        properties.append(element("property", name=name, value=certificate[name]))
+    properties.append(element("property", name="profile_sha256", value=certificate["profile"]["sha256"]))
     names = wording.names(certificate)
     for verdict in certificate["verdicts"]:
         outcome = _OUTCOMES.get(verdict["verdict"], "error")
@@ -34,17 +33,11 @@ def xml(certificate: Mapping[str, Any]) -> str:
         suite.set(count, str(len(list(suite.iter(tag)))))
     root = ElementTree.Element("testsuites")
     root.append(suite)
-    ElementTree.indent(root)
-    return f'<?xml version="1.0" encoding="utf-8"?>\n{ElementTree.tostring(root, encoding="unicode")}\n'
+    return document(root)
 
 
 def _case(case: str, name: str, outcome: str | None, why: str) -> ElementTree.Element:
-    made = _element("testcase", classname=case, name=name)
+    made = element("testcase", classname=case, name=name)
     if outcome is not None:
-        made.append(_element(outcome, message=why))
+        made.append(element(outcome, message=why))
     return made
-
-
-def _element(tag: str, **attributes: Any) -> ElementTree.Element:
-    legal = {name: _ILLEGAL.sub("�", str(value)) for name, value in attributes.items()}
-    return ElementTree.Element(tag, legal)

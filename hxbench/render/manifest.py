@@ -11,8 +11,12 @@ from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.render.files import read_json, write_whole
 
 NAME = "manifest.json"
-# What may stand beside the files of the manifest: itself, and a signature made over it.
-OUTSIDE = frozenset({NAME, f"{NAME}.sig"})
+STATEMENTS = ("statement.json", "statement-verdicts.json")  # what is said of the manifest, see `statement`
+ATTESTATION = (
+    f"{NAME}.intoto.jsonl"  # the statements signed, see `signing`; in-toto's own name for such a file
+)
+# What stands beside the files of the manifest, because it is made from it.
+OUTSIDE = frozenset({NAME, *STATEMENTS, ATTESTATION})
 
 
 def write(run_dir: Path) -> Path:

@@ -1,10 +1,19 @@
 """Everything a judged run is shown as: notebooks, pages, and the files other programs read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hxbench.render import certificate_page, exporter, junit, manifest, notebooks, summary
+from hxbench.render import (
+    badge,
+    certificate_page,
+    exporter,
+    junit,
+    notebooks,
+    openmetrics,
+    statement,
+    summary,
+)
 from hxbench.render.files import write_whole
 
 NOTEBOOKS = ("validation",)
@@ -24,10 +33,20 @@ def notebook_pages(run_dir: Path) -> list[str]:
     return shortfalls
 
 
-def reports(run_dir: Path, certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes the certificate's page, junit.xml and summary.md, and the manifest over all files last."""
+def report_texts(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
+    """Returns what makes each report, by its file's name: the certificate alone gives them all."""
     pages = [(name, f"{name}.html") for name in NOTEBOOKS]
-    write_whole(run_dir / "certificate.html", certificate_page.page(certificate, facts, pages))
-    write_whole(run_dir / "junit.xml", junit.xml(certificate))
-    write_whole(run_dir / "summary.md", summary.markdown(certificate))
-    manifest.write(run_dir)
+    return {
+        "certificate.html": lambda: certificate_page.page(certificate, facts, pages),
+        "junit.xml": lambda: junit.xml(certificate),
+        "summary.md": lambda: summary.markdown(certificate),
+        "metrics.txt": lambda: openmetrics.text(certificate),
+        "badge.svg": lambda: badge.svg(certificate),
+    }
+
+
+def reports(run_dir: Path, certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes the reports, and what vouches for all files last."""
+    for name, make in report_texts(certificate, facts).items():
+        write_whole(run_dir / name, make())
+    statement.seal(run_dir, certificate, facts)

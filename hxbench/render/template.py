@@ -14,8 +14,12 @@ from hxbench import units
 from hxbench.render import wording
 
 _ASSETS = files("hxbench.render") / "assets"
-# control characters, and those that turn the direction of the text after them
-_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Control characters, those that turn the direction of the text after them, those of no width (but the two
+# that join letters in some scripts), and halves of surrogate pairs, which no file takes.
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _BUNDLE = "plotly-cartesian.min.js.gz"
 
 

@@ -1,37 +1,41 @@
 """Verifies a run directory: every file by its hash, every number by the records, no summary trusted.
 
-It reads and writes nothing back. Whoever changes the records and writes manifest, certificate and reports
-anew to match is not found out: only a signature over manifest.json could do that.
+It reads and writes nothing back. Whoever changes the records and judges them again, so that all the rest
+matches, is found out by a signature alone, held against a key that did not come with the run.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hxbench import __version__, units
+from hxbench import __version__, canonical_json, units
 from hxbench.errors import DirectoryError, EvidenceError, HxbenchError, InputError
 from hxbench.judge import certificate as certificates
 from hxbench.judge.consistency import contradictions
 from hxbench.judge.verify import Group, Verification, differences, plain, values
 from hxbench.records import run_directory
 from hxbench.records.run_directory import Records
-from hxbench.render import certificate_page, exporter, junit, manifest, publish, summary
+from hxbench.render import exporter, manifest, publish, signing, statement
 from hxbench.render.completeness import result_of, shortfall
 from hxbench.render.files import read_json, read_notebook
 from hxbench.render.run_view import Result
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 CERTIFICATE = "certificate.json"
 _MARKS = (manifest.NAME, CERTIFICATE, "records")
 
 
-def verify(run_dir: Path) -> Verification:
-    """Returns what was looked at and each fault found.
+def verify(run_dir: Path, key_file: Path | None = None) -> Verification:
+    """Returns what was looked at and each fault found; with a public key, also that its holder signed.
 
-    Raises: DirectoryError when the folder is no run.
+    Raises: DirectoryError when the folder is no run; InputError when the key is none.
     """
     if not any((run_dir / name).exists() for name in _MARKS):
         raise DirectoryError(f"{run_dir}: not a run: it has none of {', '.join(_MARKS)}")
+    key = None if key_file is None else signing.checker(key_file, run_dir)
     held, unread = _held(run_dir / CERTIFICATE)
     run = run_dir.resolve().name if held is None else str(held.get("run"))
     records, unreadable = _records(run_dir, run)
@@ -39,10 +43,12 @@ def verify(run_dir: Path) -> Verification:
     groups = [_files(run_dir), _profile(run_dir, records), _record_group(records, unreadable)]
     if records is not None and held is not None and given is not None:
         groups += [_certificate(held, given), _reports(run_dir, given, records), _notebooks(run_dir, given)]
+        groups.append(_statements(run_dir, given, records))
     else:
         groups.append(Group("certificate", "not compared", (*unread, *incomputable)))
+    signature, unchecked = _signature(run_dir, key)
     status = None if given is None else given["status"]
-    return Verification(str(run_dir), status, tuple(groups), tuple(_notes(run_dir, held)))
+    return Verification(str(run_dir), status, (*groups, *signature), (*_notes(run_dir, held), *unchecked))
 
 
 def _certificate(held: dict[str, Any], given: dict[str, Any]) -> Group:
@@ -133,13 +139,7 @@ def _record_group(records: Records | None, faults: tuple[str, ...]) -> Group:
 
 def _reports(run_dir: Path, given: dict[str, Any], records: Records) -> Group:
     """Writes again, in memory, what was written from the certificate, and compares the texts."""
-    pages = [(name, f"{name}.html") for name in publish.NOTEBOOKS]
-    written: dict[str, Callable[[], str]] = {
-        "junit.xml": lambda: junit.xml(given),
-        "summary.md": lambda: summary.markdown(given),
-        "certificate.html": lambda: certificate_page.page(given, records.facts, pages),
-    }
-    return _texts("reports", run_dir, written)
+    return _texts("reports", run_dir, publish.report_texts(given, records.facts))
 
 
 def _notebooks(run_dir: Path, given: dict[str, Any]) -> Group:
@@ -180,6 +180,43 @@ def _first_difference(name: str, held: str, given: str) -> Iterator[str]:
     number = next((n for n, (one, other) in enumerate(both) if one != other), min(map(len, lines)))
     one, other = (each[number].strip()[:160] if number < len(each) else "nothing" for each in lines)
     yield f"{name}: line {number + 1}: holds {one}, the certificate gives {other}"
+
+
+def _statements(run_dir: Path, given: dict[str, Any], records: Records) -> Group:
+    """Makes the statements again, of the files that lie there, and compares them."""
+    says = f"{', '.join(manifest.STATEMENTS)} made again and compared"
+    try:
+        made = plain(statement.statements(run_dir, given, records.facts))
+    except Exception as error:  # as above
+        return Group("statements", says, (f"facts.json: not as hxbench writes it: {_what(error)}",))
+    return Group(
+        "statements", says, tuple(fault for name in made for fault in _unlike(run_dir / name, made[name]))
+    )
+
+
+def _unlike(path: Path, made: dict[str, Any]) -> Iterator[str]:
+    try:
+        held = read_json(path)
+    except EvidenceError as error:
+        yield str(error)
+        return
+    different = list(differences(held, made))
+    yield from (f"{path.name}: {each}" for each in different)
+    if not different and canonical_json.encode(held) != path.read_bytes():
+        yield f"{path.name}: is not as hxbench writes it (canonical JSON)"
+
+
+def _signature(run_dir: Path, key: "Ed25519PublicKey | None") -> tuple[list[Group], list[str]]:
+    """Returns what was checked, and whose signatures nobody asked to check."""
+    try:
+        signed = signing.envelopes(run_dir)
+    except EvidenceError as error:
+        return [Group("signature", "not as hxbench writes it", (str(error),))], []
+    if key is not None:
+        says = f"each statement held against {signing.called(key)}"
+        return [Group("signature", says, tuple(signing.faults(signed, key)))], []
+    names = ", ".join(signing.signers(signed))
+    return [], [f"signed by {names}, they say; not checked: pass --key with the public key"] if signed else []
 
 
 def _notes(run_dir: Path, held: dict[str, Any] | None) -> Iterator[str]:

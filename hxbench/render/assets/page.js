@@ -34,6 +34,7 @@
   const plots = [...document.querySelectorAll(".plot")].map((place) => {
     const json = place.nextElementSibling.textContent;
     place.replaceChildren();
+    place.parentElement.querySelector(".data")?.removeAttribute("open"); // it stood in for the drawing
     return { place, json };
   });
   const config = { displayModeBar: false, responsive: true, typesetMath: false };

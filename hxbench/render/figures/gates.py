@@ -27,7 +27,7 @@ def gates(frame: pd.DataFrame) -> Figure:
     figure = panels(title, says + (f"; {left} without a number" if left else ""), [1], 150 + 34 * len(shown))
     low, high, is_log = _scale(shown)
     for verdict, part in shown.groupby("verdict", sort=False):
-        _draw(figure, part, str(verdict), low, high)
+        _draw(figure, part, str(verdict), low, high, is_log=is_log)
     figure.add_vline(x=1, line={"color": RED, "width": 1.5, "dash": "dash"})
     figure.add_vrect(x0=1, x1=high, fillcolor=FORBIDDEN, line_width=0, layer="below")
     figure.update_xaxes(
@@ -52,9 +52,15 @@ def _scale(shown: pd.DataFrame) -> tuple[float, float, bool]:
     return 0.0, 1.25 * max(largest, 1.2), False
 
 
-def _draw(figure: Figure, part: pd.DataFrame, verdict: str, low: float, high: float) -> None:
+def _towards_the_middle(along: pd.Series) -> list[str]:
+    """Returns where a mark's text stands, by how far along the axis the mark is, so that it stays inside."""
+    return ["top right" if each < 0.25 else "top left" if each > 0.75 else "top center" for each in along]
+
+
+def _draw(figure: Figure, part: pd.DataFrame, verdict: str, low: float, high: float, *, is_log: bool) -> None:
     colour, symbol = _LOOKS.get(verdict, _REST)
     at = part["estimate_share"].clip(low, high)
+    along = np.log(at / low) / np.log(high / low) if is_log else (at - low) / (high - low)
     first, last = (part[name].fillna(at).clip(low, high) for name in ("low_share", "high_share"))
     figure.add_scatter(
         x=thin(at), y=[escape(name) for name in part["name"]], mode="markers+text", name=verdict,
@@ -64,6 +70,6 @@ def _draw(figure: Figure, part: pd.DataFrame, verdict: str, low: float, high: fl
             "color": colour, "thickness": 2, "width": 5,
         },
         text=[escape(text, quote=False) for text in part["measured"] + ", limit " + part["bound"]],
-        textposition="top center", textfont={"size": 10}, cliponaxis=False,
+        textposition=_towards_the_middle(along), textfont={"size": 10}, cliponaxis=False,
         hovertemplate="%{y}: %{x:.3~g} of the limit<extra></extra>",
     )  # fmt: skip

@@ -1,0 +1,93 @@
+"""The certificate as OpenMetrics text, which GitLab compares between branches and Prometheus reads."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from hxbench.judge.certificate import exit_status
+
+# our unit: the unit as OpenMetrics names it, the last word of a metric's name
+_UNITS = {
+    "s": "seconds", "B": "bytes", "share": "ratio", "cores": "cores", "tok/s": "tokens_per_second",
+    "req/s": "requests_per_second",
+}  # fmt: skip
+_VERDICTS = {"PASS": 0, "FAIL": 1, "SKIPPED": 2, "INCONCLUSIVE": 3}
+# GitLab takes # for the beginning of a comment, also between quotes; a control character breaks a line
+_NO_LABEL = re.compile(r"[#\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PARTS = {
+    "": ("estimate", "what was measured"),
+    "_low": ("low", "lower end of the interval"),
+    "_high": ("high", "upper end of the interval"),
+    "_limit": ("limit", "what the profile allows"),
+}
+
+Samples = Iterable[tuple[Mapping[str, str], float | None]]
+
+
+def text(certificate: Mapping[str, Any]) -> str:
+    """Returns status, verdicts, counts, and of each gate the estimate, its interval and its limit.
+
+    Labels name the model and the profile, never the run: two runs are compared sample by sample. What was
+    not measured has no sample.
+    """
+    about = {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
+    lines = [*_status(certificate, about), *_gates(certificate["verdicts"], about)]
+    return "\n".join([*lines, "# EOF", ""])
+
+
+def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterator[str]:
+    yield from _family(
+        "hxbench_status", "", "0 CERTIFIED, 1 FAILED, 3 CONDITIONAL, 4 INCOMPLETE: the exit status.",
+        [(about, exit_status(certificate))],
+    )  # fmt: skip
+    score = certificate["score"]
+    yield from _family(
+        "hxbench_score_ratio", "ratio", "Share of the required cases that passed.",
+        [(about, None if score is None else score / 100)],
+    )  # fmt: skip
+    yield from _family(
+        "hxbench_verdicts", "", "How many verdicts there are of each kind.",
+        [({**about, "verdict": name}, number) for name, number in certificate["counts"].items()],
+    )  # fmt: skip
+    yield from _family(
+        "hxbench_verdict", "", "0 PASS, 1 FAIL, 2 SKIPPED, 3 INCONCLUSIVE.",
+        [
+            ({**about, "check": str(each["id"])}, _VERDICTS.get(each["verdict"], _VERDICTS["INCONCLUSIVE"]))
+            for each in certificate["verdicts"]
+        ],
+    )  # fmt: skip
+
+
+def _gates(verdicts: Iterable[Mapping[str, Any]], about: Mapping[str, str]) -> Iterator[str]:
+    by_metric: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for verdict in verdicts:
+        if verdict["metric"] is not None:
+            by_metric.setdefault((verdict["metric"], _UNITS[verdict["unit"]]), []).append(verdict)
+    for (metric, unit), mine in by_metric.items():
+        stem = metric.removesuffix(f"_{unit.partition('_')[0]}")  # throughput_tokens is in tokens_per_second
+        for ending, (part, says) in _PARTS.items():
+            samples = [({**about, "statistic": str(each["statistic"])}, _part(each, part)) for each in mine]
+            yield from _family(f"hxbench_{stem}{ending}_{unit}", unit, f"{metric}: {says}.", samples)
+
+
+def _part(verdict: Mapping[str, Any], part: str) -> float | None:
+    low, high = verdict["interval"]
+    value: float | None = {**verdict, "low": low, "high": high}[part]
+    return value
+
+
+def _family(name: str, unit: str, says: str, samples: Samples) -> Iterator[str]:
+    """Yields one gauge with its samples; nothing of one without any."""
+    measured = [(labels, value) for labels, value in samples if value is not None]
+    if not measured:
+        return
+    yield f"# TYPE {name} gauge"
+    yield from [f"# UNIT {name} {unit}"] if unit else []
+    yield f"# HELP {name} {says}"
+    for labels, value in measured:
+        inside = ",".join(f'{key}="{_label(each)}"' for key, each in labels.items())
+        yield f"{name}{{{inside}}} {value!r}"
+
+
+def _label(value: str) -> str:
+    return _NO_LABEL.sub("_", value).replace("\\", "\\\\").replace('"', '\\"')
