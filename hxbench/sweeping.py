@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from hxbench import units, workbench
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError
 from hxbench.judge.operating_point import operating_point
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
@@ -73,6 +73,7 @@ class Sweep:
 
     @cached_property
     def figures(self) -> SweepFigures:
+        """The figures over all loads: `sweep.figures.latency()`."""
         limits = {name: run_view.quantile_limits(self.profile, name) for name in ("ttft", "itl", "e2e")}
         return SweepFigures(self.frame, self.axis, limits)
 
@@ -232,6 +233,14 @@ def measure(
     except InputError:
         _take_back(folder, axis, known, profiles)
         raise
+    except StoppedError as stop:
+        _take_back(folder, axis, known, profiles)
+        if not folder.exists():
+            raise
+        kept = f"hx.open_sweep({str(folder.resolve())!r})"
+        raise StoppedError(
+            f"stopped between two loads; the finished ones are kept: {kept}", stop.signal
+        ) from None
     return Sweep(folder.resolve(), axis, wanted)
 
 

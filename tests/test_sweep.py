@@ -11,7 +11,7 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli, sweeping
-from hxbench.errors import DirectoryError, EvidenceError, InputError, TargetError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError, TargetError
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests import servers
@@ -114,6 +114,34 @@ def test_a_sweep_stopped_in_its_first_load_has_no_figures_and_says_why(server: S
     assert "0 of 1 loads; missing: 1 users\nsweep swept" == repr(stopped)
     with pytest.raises(EvidenceError, match="swept: no load of this sweep was measured to its end"):
         stopped.figures  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("begun", "says", "kept"),
+    [
+        ((), "stopped before the first request: nothing was measured", []),
+        ((1,), r"stopped between two loads; the finished ones are kept: hx\.open_sweep\('.*swept'\)", [1]),
+    ],
+)
+def test_a_sweep_stopped_before_a_loads_first_request_says_what_is_kept(
+    server: Server, begun: tuple[int, ...], says: str, kept: list[int]
+) -> None:
+    if begun:
+        swept(server, users=begun)
+
+    def unready(_: Any) -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return [servers.plain(503, "{}")]
+
+    server.behaviour.health = unready
+    with pytest.raises(StoppedError, match=f"^{says}$") as caught:
+        swept(server, users=[1, 2])
+    assert (signal.SIGINT, 130) == (caught.value.signal, caught.value.exit_status)
+    assert kept == (list(hx.open_sweep("swept").runs) if Path("swept").exists() else [])
+
+
+def test_the_figures_of_a_sweep_name_themselves(recorded: Path) -> None:
+    assert "figures of the sweep: latency, throughput" == repr(hx.open_sweep(recorded).figures)
 
 
 def test_rates_are_an_open_loop_and_what_was_due_stands_beside_what_was_achieved(server: Server) -> None:

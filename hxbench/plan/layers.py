@@ -299,10 +299,16 @@ _MESSAGES = {
 }
 
 
+def _instead(path: KeyPath) -> str:
+    """Returns what may have been meant: of a key without its section, the whole path."""
+    inside = [name for name in known_keys(()) if len(path) == 1 and path[0] in known_keys((name,))]
+    return f"did you mean {inside[0]}.{path[0]}" if inside else suggestion(path[-1], known_keys(path[:-1]))
+
+
 def _problem(error: ErrorDetails, path: KeyPath) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
+        return f"unknown key; {_instead(path)}"
     if path[-1:] == ("[key]",):
         return f"unknown key; expected {context.get('expected', 'text')}"
     if kind == "value_error":

@@ -30,7 +30,7 @@ HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Records:
     """Everything one run wrote down; the frames have the columns of `schemas`, with nullable types.
 
@@ -52,6 +52,10 @@ class Records:
     facts: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
     schedule_sha256: str | None = None  # of the file; None for records that were never stored
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {len(getattr(self, name))}" for name in TABLES)
+        return f"records of {self.path.name}, {self.ending['state']}: rows of {rows}"
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
