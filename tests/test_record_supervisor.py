@@ -121,7 +121,8 @@ def test_a_stop_that_is_asked_for_ends_the_trial_and_its_children(run_dir: Path,
     def ask(run: Run) -> None:
         run.asked.signal = signal.SIGINT
 
-    run = Run(run_dir, profile(server.url, **{"load.requests": None, "load.measure": "30 s"}), server.url)
+    load = {"load.requests": None, "load.measure": "30 s", "limits.requests": 5000}
+    run = Run(run_dir, profile(server.url, **load), server.url)
     with pytest.raises(Interrupted) as caught:
         run.record(ask)
     assert (signal.SIGINT,) == caught.value.args
