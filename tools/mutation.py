@@ -36,7 +36,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "hxbench/judge/relative.py": ("test_judge_relative",),
     "hxbench/judge/collect.py": (GATES,),
     "hxbench/judge/samples.py": ("test_judge_samples", GATES),
-    "hxbench/judge/judging.py": ("test_judge_certificate",),
+    "hxbench/judge/judging.py": ("test_judge_judging", "test_judge_certificate"),
     "hxbench/judge/looks.py": ("test_judge_looks",),
     "hxbench/judge/ledger.py": ("test_judge_ledger",),
     "hxbench/judge/verdicts.py": ("test_judge_checks",),
