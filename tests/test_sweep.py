@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,20 +80,23 @@ def test_what_was_measured_is_opened_and_loads_can_be_added(server: Server) -> N
 
 
 class Impatient(TextView):
-    """Makes the server slow once the run with this name has begun, and interrupts it, as Ctrl-C does."""
+    """Interrupts, as Ctrl-C does, in the middle of the run with this name: at its sixth request."""
 
     def __init__(self, name: str, server: Server) -> None:
         super().__init__()
-        self._name, self._server = name, server
+        self._name, self._server, self._left = name, server, 6
 
     def say(self, text: str) -> None:
         if text.endswith(self._name):
-            self._server.behaviour.chat = lambda _: servers.stream(4, 0.5, 0.5)
+            self._server.behaviour.chat = self._interrupted
 
-    def update(self, progress: Mapping[str, Any]) -> None:
-        if self._server.behaviour.chat is not quick:
-            self._server.behaviour.chat = quick
-            os.kill(os.getpid(), signal.SIGINT)
+    def _interrupted(self, request: object) -> Iterator[Any]:
+        self._left -= 1
+        if self._left:
+            return quick(request)
+        self._server.behaviour.chat = quick
+        os.kill(os.getpid(), signal.SIGINT)
+        return servers.stream(4, 9.0, 0.0)
 
 
 def test_an_interrupt_keeps_finished_loads_and_the_sweep_goes_on_later(server: Server) -> None:
