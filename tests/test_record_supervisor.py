@@ -105,7 +105,8 @@ class Run:
 
 
 def test_a_trial_runs_to_its_end_and_tells_how_far_it_is(run_dir: Path, server: Server) -> None:
-    run = Run(run_dir, profile(server.url), server.url)
+    slow = profile(server.url, **{"load.think_time": "200 ms"})  # so that the decoder, behind all, can tell
+    run = Run(run_dir, slow, server.url)
     run.record()
     requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
     assert (20, 20) == (len(server.chats), (requests["outcome"] == "ok").sum())

@@ -11,7 +11,7 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli, sweeping
-from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError, TargetError
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests import servers
@@ -246,9 +246,26 @@ def test_a_run_is_no_sweep_and_a_sweep_no_run(recorded: Path) -> None:
 def test_a_server_that_is_not_there_leaves_nothing(workplace: Path) -> None:
     with Server() as gone:
         pass
-    with pytest.raises(InputError):
-        swept(gone, users=[1], limits__total="1 s", target={"server": gone.url, "ready": {"within": "1 s"}})
+    with pytest.raises(TargetError, match="not reachable: ConnectError"):
+        swept(gone, users=[1, 2])
     assert [] == list(workplace.iterdir())
+
+
+def test_loads_that_could_not_be_added_are_not_missed_later(server: Server) -> None:
+    swept(server, users=[1])
+    server.__exit__()
+    with pytest.raises(TargetError, match="not reachable: ConnectError"):
+        swept(server, users=[1, 2])
+    assert ((1,), ()) == (hx.open_sweep("swept").loads, hx.open_sweep("swept").missing)
+
+
+def test_a_folder_that_cannot_be_made_is_said() -> None:
+    Path("file").write_text("")
+    with (
+        pytest.raises(DirectoryError, match="file/swept: cannot be written: Not a directory"),
+        Server() as any_one,
+    ):
+        swept(any_one, "file/swept", users=[1])
 
 
 def test_the_tokens_of_all_loads_together_ask_for_consent(workplace: Path) -> None:

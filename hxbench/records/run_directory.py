@@ -25,6 +25,7 @@ _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+"
 # Signs that YAML takes for a line's end, or does not take at all.
 _NO_YAML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  # beside records
+SWEEP_NOTE = "sweep.json"  # in the folder of a sweep, around those of its runs: which loads it is to have
 HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
