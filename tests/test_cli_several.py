@@ -188,6 +188,21 @@ def test_an_interrupt_ends_all_and_what_was_recorded_can_be_rendered(workplace: 
     assert f"their pages: hxbench render {found['first']} {found['second']}" in said
 
 
+def test_an_interrupt_before_the_first_request_of_one_ends_all(
+    workplace: Path, good: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unready(_: object) -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return [servers.plain(503, "{}")]
+
+    with Server(Behaviour(health=unready)) as stopping:
+        names = [profile(workplace, "first", stopping.url), profile(workplace, "second", good.url)]
+        assert 130 == cli.run_command(["certify", *names])
+    assert "interrupted: recorded and kept: 0 of 2" in capfd.readouterr().err
+    assert [] == good.requests
+    assert {} == runs(workplace / "outputs")
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not done():

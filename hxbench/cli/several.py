@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hxbench.cli import side_by_side, step_summary
 from hxbench.cli.outcomes import Outcome, broken, say, shown
-from hxbench.errors import DirectoryError, HxbenchError, InputError
+from hxbench.errors import DirectoryError, HxbenchError, InputError, StoppedError
 
 if TYPE_CHECKING:
     from hxbench.plan.layers import Resolved
@@ -106,12 +106,15 @@ def _make_folder(out: Path) -> None:
 
 def _recorded(resolved: "Resolved", out: Path | None, *, yes: bool) -> Outcome:
     from hxbench import workbench
+    from hxbench.record.supervisor import Interrupted
     from hxbench.records import run_directory
 
     name = resolved.profile.name
     folder = None if out is None else out / run_directory.fresh_name(resolved, name, datetime.now(UTC))
     try:
         return Outcome(name, workbench.run(resolved, folder, yes=yes, calibrated=True).path)
+    except StoppedError as stop:  # before its first request: nothing of it was kept
+        raise Interrupted(stop.signal) from None
     except Exception as error:  # of whatever kind: the others are still to be measured
         return broken(name, error)
 
