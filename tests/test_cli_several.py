@@ -267,8 +267,9 @@ def test_one_that_cannot_be_rendered_stops_no_other(
 def test_what_is_no_run_or_named_twice_is_refused_and_nothing_is_written(
     workplace: Path, both: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    gone = "not a run: there is no such folder; runs are folders below outputs/, the last one outputs/latest"
     for names, said in (
-        (["one", "nowhere"], "hxbench: nowhere: not a run: it has no folder records/\n"),
+        (["one", "nowhere"], f"hxbench: nowhere: {gone}\n"),
         (["one", "other", "./one"], "hxbench: one: named twice\n"),
     ):
         assert 2 == cli.run_command(["render", *names])
