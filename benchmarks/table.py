@@ -31,7 +31,7 @@ _TABLES = (
         "Notebooks and pages: `validation` on a run of 100 000 tokens, each in a process of its own",
         (figures.RUN_HEADLESS, figures.NOTEBOOK_SIZE, figures.PAGE_WRITTEN, figures.PAGE_SIZE),
         "Without a kernel: the same cells in one shell, which is what the questions themselves take. "
-        "The page of nbconvert draws no figure and asks the network for scripts; hxbench's holds what it needs.",
+        "The page of nbconvert draws no figure and asks the network for scripts; ours holds what it needs.",
     ),
 )
 _MARKS = "<!-- benchmark: written by make benchmark -->", "<!-- end of benchmark -->"
