@@ -73,7 +73,7 @@ class Sweep:
 
     @cached_property
     def figures(self) -> SweepFigures:
-        """The figures over the load: `latency()` and `throughput()`."""
+        """The figures over all loads: `sweep.figures.latency()`."""
         limits = {name: run_view.quantile_limits(self.profile, name) for name in ("ttft", "itl", "e2e")}
         return SweepFigures(self.frame, self.axis, limits)
 

@@ -149,11 +149,11 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        what = "not a run: it has no folder records/" if run_dir.is_dir() else "no such folder"
+        what = "it has no folder records/" if run_dir.is_dir() else "there is no such folder"
         hint = "runs are folders below outputs/, the last one outputs/latest"
         if (run_dir / run_directory.SWEEP_NOTE).exists():
             hint = "hx.open_sweep opens it"
-        raise DirectoryError(f"{path}: {what}; {hint}")
+        raise DirectoryError(f"{path}: not a run: {what}; {hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)

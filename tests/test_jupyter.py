@@ -151,7 +151,8 @@ MISTAKES = {
     'hx.plan("smollm2-135")': "did you mean smollm2-135m",
     "hx.certify([])": "profile: expected a shipped profile's name or a file's path, got []",
     'hx.open("outputs/latest")': (
-        "outputs/latest: no such folder; runs are folders below outputs/, the last one outputs/latest"
+        "outputs/latest: not a run: there is no such folder; "
+        "runs are folders below outputs/, the last one outputs/latest"
     ),
     'hx.open(".")': ".: not a run: it has no folder records/; runs are folders below outputs/",
     'hx.verify("nowhere")': "nowhere: not a run",
@@ -211,7 +212,7 @@ def test_tab_leads_to_the_public_names_and_nothing_else(shared: BlockingKernelCl
     assert sorted([*public(hx.Run), "path"]) == completions(shared, "run.")
     assert public(run_view.Figures) == completions(shared, "run.figures.")
     assert public(Frames) == completions(shared, "run.frames.")
-    assert ["ttft", "ttft_over_time"] == completions(shared, "run.figures.tt")
+    assert ["waterfall"] == completions(shared, "run.figures.wat")
 
 
 @pytest.mark.parametrize(

@@ -16,12 +16,13 @@ import httpx
 import nbformat
 import psutil
 import pytest
+from browsing import ARGUMENTS, Seen
 from nbformat.v4 import new_code_cell
 
 import hxbench as hx
 from hxbench.render.plot_data import PLOTLY_MIME
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+LOOPBACK = [*ARGUMENTS[:-1], f"{ARGUMENTS[-1]}, EXCLUDE 127.0.0.1"]  # no other name resolves
 WAIT_S = 180  # for anything: another's work on the machine may take most of it
 # No questions about news, and every cell in the page, not only those in sight.
 SETTINGS = {
@@ -41,7 +42,10 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory, embedded: Any) -> Iterator[Lab]:
-    """JupyterLab on a free port of loopback, with a configuration of its own in an empty folder."""
+    """JupyterLab on a free port of loopback, with a configuration of its own in an empty folder.
+
+    Without the model, which `embedded` looks for, there is nothing to run in it.
+    """
     home = tmp_path_factory.mktemp("lab")
     folder = home / "work"
     folder.mkdir()
@@ -89,12 +93,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @dataclass
-class Session:
-    """What was seen in the course of it."""
+class Session(Seen):
+    """What was seen in the course of it, and what the measuring cell showed while it measured."""
 
-    folder: Path
-    page: Any
-    complaints: list[str] = field(default_factory=list)
     live: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,25 +106,23 @@ def session(lab: Lab, chromium: str, repository: Path) -> Iterator[Session]:
 
     notebook = short(nbformat.read(repository / "notebooks" / "explore.ipynb", as_version=4))
     nbformat.write(notebook, lab.folder / "explore.ipynb")
-    shots = repository / "build" / "screenshots"
-    shots.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=LOOPBACK)
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(WAIT_S * 1000)
-        seen = Session(lab.folder, page)
+        seen = Session(page)
         page.on("console", lambda message: seen.complaints.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: seen.complaints.append(f"error: {error}"))
         try:
-            use(seen, f"{lab.url}lab/tree/explore.ipynb?token={lab.token}", shots)
+            use(seen, f"{lab.url}lab/tree/explore.ipynb?token={lab.token}")
         except BaseException:
-            page.screenshot(path=shots / "jupyterlab-failed.png")
+            seen.picture("jupyterlab-failed.png")
             raise
         yield seen
         browser.close()
 
 
-def use(seen: Session, address: str, shots: Path) -> None:
+def use(seen: Session, address: str) -> None:
     """Runs all cells, looks while the long one measures, interrupts it and saves the notebook."""
     page = seen.page
     page.goto(address)
@@ -131,23 +130,25 @@ def use(seen: Session, address: str, shots: Path) -> None:
     page.locator("#jp-main-statusbar", has_text="| Idle").wait_for()  # its kernel has started
     choose(page, "Run", "Run All Cells")
     measuring = page.locator(".jp-CodeCell", has_text="10 min")
-    measuring.locator(".hx-live svg").first.wait_for()
     page.wait_for_function(ANSWERED)
+    assert [] == page.locator(FAILED).all_inner_texts()
     seen.live = measuring.evaluate(LIVE)
     measuring.scroll_into_view_if_needed()
-    page.screenshot(path=shots / "jupyterlab-measuring.png")
+    seen.picture("jupyterlab-measuring.png")
     choose(page, "Kernel", "Interrupt Kernel")
     page.wait_for_function(IDLE)
     choose(page, "File", "Save Notebook")
     page.wait_for_function("!document.querySelector('.jp-mod-dirty')")
-    page.screenshot(path=shots / "jupyterlab-interrupted.png")
+    seen.picture("jupyterlab-interrupted.png")
     page.locator(".jp-CodeCell .hx-card").first.scroll_into_view_if_needed()
-    page.screenshot(path=shots / "jupyterlab-card.png")
+    seen.picture("jupyterlab-card.png")
 
 
-# The measuring cell has answers to count.
-ANSWERED = """() => [...document.querySelectorAll('.jp-CodeCell')].some(
-  (e) => e.textContent.includes('10 min') && /[1-9]\\d* answered/.test(e.textContent))"""
+FAILED = "[data-mime-type='application/vnd.jupyter.error'], [data-mime-type='application/vnd.jupyter.stderr']"
+# The measuring cell has answers to count, or a cell before it failed.
+ANSWERED = f"""() => document.querySelector("{FAILED}") ||
+  [...document.querySelectorAll('.jp-CodeCell')].some((cell) =>
+    cell.textContent.includes('10 min') && /[1-9]\\d* answered · /.test(cell.textContent))"""
 LIVE = """(cell) => ({
   outputs: cell.querySelectorAll('.jp-OutputArea-child').length,
   charts: cell.querySelectorAll('.hx-live svg').length,
@@ -163,18 +164,19 @@ def choose(page: Any, menu: str, item: str) -> None:
 
 
 def short(notebook: Any) -> Any:
-    """Returns a notebook with a load of two seconds, a cell to interrupt, and one that opens what is left."""
+    """Returns a notebook with a short load, a cell to interrupt, and one that opens what is left."""
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    cell.source, count = re.subn(r'^measure = "[^"]*"', 'measure = "2 s"', cell.source, flags=re.M)
-    assert 1 == count
+    for name, value in (("measure", '"4 s"'), ("output_tokens", "4")):
+        cell.source, count = re.subn(rf"^{name} = [^#]*", f"{name} = {value}  ", cell.source, flags=re.M)
+        assert 1 == count
     notebook.cells += [new_code_cell(INTERRUPTED), new_code_cell(FOUND)]
     return notebook
 
 
 @pytest.fixture(scope="module")
-def saved(session: Session) -> Any:
+def saved(session: Session, lab: Lab) -> Any:
     """The notebook as JupyterLab saved it."""
-    return nbformat.read(session.folder / "explore.ipynb", as_version=4)
+    return nbformat.read(lab.folder / "explore.ipynb", as_version=4)
 
 
 def outputs(saved: Any, source: str) -> list[Any]:
@@ -207,13 +209,13 @@ def test_while_it_measures_one_output_shows_how_it_goes(session: Session) -> Non
     assert re.search(r"[1-9]\d* answered · 0 failed · ttft p50 ", session.live["text"])
 
 
-def test_an_interrupt_ends_in_one_line_that_says_where_the_data_is(session: Session, saved: Any) -> None:
+def test_an_interrupt_ends_in_one_line_that_says_where_the_data_is(lab: Lab, saved: Any) -> None:
     progress, card = outputs(saved, INTERRUPTED)
     last = progress.data["text/html"].split("<br>")[-2]
     folder = re.fullmatch(r"stopped: what was measured is kept: hx\.open\(&#x27;(.+)&#x27;\)", last)
     assert folder, last
     assert "stopped by signal 2" in card.data["text/plain"]
-    assert (session.folder / "outputs" / "latest").resolve() == Path(folder[1])
+    assert (lab.folder / "outputs" / "latest").resolve() == Path(folder[1])
     run = hx.open(folder[1])
     assert "interrupted" == run.records.ending["state"]
     assert "ok" in set(run.requests["outcome"])
@@ -224,7 +226,7 @@ def test_the_next_cell_finds_the_data(saved: Any) -> None:
     assert "ttft_s" in frame.data["text/plain"]
 
 
-def test_the_saved_notebook_is_small_and_holds_no_live_chart(session: Session, saved: Any) -> None:
+def test_the_saved_notebook_is_small_and_holds_no_live_chart(saved: Any) -> None:
     every = [out.data for cell in saved.cells for out in cell.get("outputs", [])]
     assert [] == [data for data in every if "hx-live" in data.get("text/html", "")]
     ours = [

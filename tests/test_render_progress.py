@@ -10,17 +10,19 @@ import pytest
 from hostile import PAYLOADS
 from markupsafe import escape
 
-from hxbench.plan.outline import Outline
+from hxbench.plan.outline import Look, Outline
 from hxbench.render import notebook_view, progress
 from hxbench.render.notebook_view import Sample, live
 from hxbench.render.progress import TextView
 from hxbench.render.progress_text import left_s, line, place, share_done, shortened
 
+LOOK = Look(3, 300, 60.0)
+
 
 def planned(**changed: Any) -> Outline:
     """By time: three trials of 20 s."""
     given = {"measured": 300, "at_most": True, "warmup": 30, "trials": 3, "output_tokens": 900}
-    return Outline(**given | {"seconds": 60.0, "output_cost": None} | changed)
+    return Outline(**given | {"seconds": 60.0, "output_cost": None, "looks": ()} | changed)
 
 
 def state(**changed: Any) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def test_the_share_done_counts_the_trials_before(
         ("trial 3 of 3, draining", {"trial": 3, "phase": "drain", "elapsed_s": 21.0}, planned()),
         ("trial 2 of 3, measuring", {"measured": 0}, BY_NUMBER),
         ("starting, 60 s left", {"trial": None, "phase": None, "elapsed_s": 0.0}, planned()),
+        ("trial 2 of at most 3, measuring, at most 35 s left", {}, planned(looks=(LOOK, LOOK))),
         ("measuring", {}, None),
         ("load ended", {"event": "finished"}, planned()),
     ],

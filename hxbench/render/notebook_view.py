@@ -16,7 +16,7 @@ from hxbench import units
 from hxbench.plan.outline import Outline
 from hxbench.render.figure import BLUE, SHADE
 from hxbench.render.outline import sentence
-from hxbench.render.progress_text import line, place, share_done, shortened
+from hxbench.render.progress_text import line, parts, place, share_done, shortened
 from hxbench.render.status import COLOURS
 
 EVERY_S = 1.0  # between two updates: as often as there is anything new
@@ -109,7 +109,7 @@ def live(progress: Mapping[str, Any], planned: Outline | None, samples: Sequence
     """Returns the state of the load with its lines over time, as HTML."""
     head = escape(place(progress, planned))
     done = "" if planned is None else f' value="{share_done(progress, planned):.3f}"'
-    _, *figures = line({**progress, "last_error": None}, planned).split(" · ")
+    _, *figures = parts({**progress, "last_error": None}, planned)
     error = progress["last_error"]
     return (
         f'<style>{_STYLE}</style><div class="hx-live" role="group" aria-label="Progress of the run">'

@@ -15,13 +15,14 @@ def place(progress: Mapping[str, Any], planned: Outline | None) -> str:
     if progress["event"] == "finished":
         return "load ended"
     trial, left = progress["trial"], None if planned is None else left_s(progress, planned)
+    most = "at most " if planned and len(planned.looks) > 1 else ""  # a look may end it
     phase, _, stage = (progress["phase"] or "").partition(" ")
-    parts = [
-        f"trial {trial} of {planned.trials}" if trial and planned and planned.trials > 1 else "",
+    said = [
+        f"trial {trial} of {most}{planned.trials}" if trial and planned and planned.trials > 1 else "",
         f"{PHASES.get(phase, phase or 'starting')} {stage}".rstrip(),
-        f"{units.duration(round(left))} left" if left else "",
+        f"{most}{units.duration(round(left))} left" if left else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in said if part)
 
 
 def left_s(progress: Mapping[str, Any], planned: Outline) -> float | None:
@@ -52,7 +53,7 @@ def share_done(progress: Mapping[str, Any], planned: Outline) -> float:
 
 def line(progress: Mapping[str, Any], planned: Outline | None, width: int | None = None) -> str:
     """Returns the state of the load in one line, what matters most first; of a width, what fits into it."""
-    first, *rest = _parts(progress, planned)
+    first, *rest = parts(progress, planned)
     text = first if width is None else first[:width]
     for part in rest:
         if width is None or len(text) + len(part) + 3 <= width:
@@ -60,7 +61,8 @@ def line(progress: Mapping[str, Any], planned: Outline | None, width: int | None
     return text
 
 
-def _parts(progress: Mapping[str, Any], planned: Outline | None) -> Iterator[str]:
+def parts(progress: Mapping[str, Any], planned: Outline | None) -> Iterator[str]:
+    """Yields what there is to say of the load, its place in the plan first."""
     yield place(progress, planned)
     yield f"{units.count(progress['ok'])} answered"
     yield f"{units.count(progress['failed'])} failed"
