@@ -14,6 +14,7 @@ from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
 from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, by_trial, sample, trials_of
 from hxbench.plan.objectives import LATENCIES, Objective
+from hxbench.records.run_directory import Records
 from hxbench.stats.dependence import Worth, worth
 from hxbench.stats.means import BATCHES, batch_means, mean_of
 from hxbench.stats.quantiles import ROUNDING
@@ -184,17 +185,22 @@ def _memory(measured: Measured, objective: Objective) -> Evidence:
     records = measured.records
     series = resources.sampled(records, "process", "rss_bytes")
     if series.empty:
-        return Missing("the server's memory was not sampled; a run on the server's machine would decide it")
-    unseen = unseen_because(resources.coverage(records, series))
+        return _not_sampled(records, "memory was")
+    unseen = resources.unseen(records) or unseen_because(resources.coverage(records, series))
     return ObservedEvidence(objective, float(series["value"].max()), len(series), unseen)
+
+
+def _not_sampled(records: Records, what: str) -> Missing:
+    decides = resources.unseen(records) or "a run on the server's machine would decide it"
+    return Missing(f"the server's {what} not sampled; {decides}")
 
 
 def _cpu(measured: Measured, objective: Objective) -> Evidence:
     records = measured.records
     series = resources.sampled(records, "process", "cpu_seconds")
     if series.empty:
-        return Missing("the server's CPU time was not sampled; a run on the server's machine would decide it")
-    unseen = unseen_because(resources.coverage(records, series))
+        return _not_sampled(records, "CPU time was")
+    unseen = resources.unseen(records) or unseen_because(resources.coverage(records, series))
     by_second = objective.statistic == "max"
     cores = [
         resources.cores_used(

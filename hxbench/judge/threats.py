@@ -52,6 +52,8 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
     (Threat("sampler_rate", "samples too far apart",
             "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),
+    (Threat("sampler_cost", "the sampler took processor time",
+            "cores", 0.02, "harms", "instrument", (*LATENCIES, *_RATES)), instrument.sampler_cost),
     (Threat("imbalance", "more requests came than went, or fewer",
             "share", 0.02, "both", "workload", (*LATENCIES, *_RATES)), flow.imbalance),
     (Threat("unsteady", "the window never became steady",
