@@ -19,7 +19,7 @@ ROOMS = [
     {"render"},
     {"recording", "retention"},
     {"workbench"},
-    {"sweeping"},
+    {"sweeping", "footprint"},
     {"cli"},
     {"__main__"},
 ]

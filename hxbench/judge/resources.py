@@ -17,6 +17,8 @@ _UNSEEN = {
     "processes_replaced": "one ended and its id is another's",
     "processes_denied": "permission denied",
 }
+LEAST_HZ = 9.0  # R4.1: below that a peak may have been missed
+LONGEST_GAP_S = 1.0
 LONGEST_CREDIT_S = 0.2  # a sample vouches for two periods of the 10 Hz sampler, no more
 
 
@@ -43,9 +45,8 @@ def sampled(records: Records, source: str, name: str) -> pd.DataFrame:
     )
 
 
-def unseen(records: Records) -> str | None:
+def unseen(series: pd.DataFrame) -> str | None:
     """Returns why processes of the server could not be looked at all the time; None when all were."""
-    series = records.series
     told = set(series.loc[series["source"] == "process", "name"])
     reasons = [reason for name, reason in _UNSEEN.items() if name in told]
     return f"not every process of the server was sampled: {', '.join(reasons)}" if reasons else None

@@ -10,6 +10,7 @@ from hxbench.judge.calibration import LIMIT_S, LIMIT_SHARE
 from hxbench.judge.instrument_threats import Found
 from hxbench.judge.ledger import Entry, Threat
 from hxbench.judge.measured import Measured
+from hxbench.judge.resources import LEAST_HZ
 from hxbench.plan.objectives import LATENCIES
 
 _TO_TOKENS = calibration.TO_TOKENS
@@ -50,7 +51,7 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "share", LIMIT_SHARE, "both", "instrument", _TO_TOKENS, starves=True),
      calibration.beside_first_token),
     (Threat("sampler_rate", "samples too far apart",
-            "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
+            "per second", LEAST_HZ, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),
     (Threat("sampler_cost", "the sampler took processor time",
             "cores", 0.02, "harms", "instrument", (*LATENCIES, *_RATES)), instrument.sampler_cost),
