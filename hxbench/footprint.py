@@ -16,7 +16,7 @@ from typing import IO, Any
 import pandas as pd
 
 from hxbench import __version__, units
-from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, HxbenchError, IncompleteError, InputError
 from hxbench.judge.memory import Footprint, footprint, verdicts
 from hxbench.judge.verdicts import Verdict
 from hxbench.plan.layers import Resolved, resolve
@@ -38,7 +38,7 @@ from hxbench.render.tables import Table, aligned
 from hxbench.servers import embedded
 from hxbench.servers.model import MODELS, model_file
 
-NOTE = "memory.json"  # in the folder of a check: its steps, and what R3.9 allows before the first request
+NOTE = run_directory.MEMORY_NOTE  # the steps of a check, and what R3.9 allows before the first request
 REST_S = 2.0
 ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
 
@@ -227,6 +227,8 @@ class _Check:
         except Interrupted as stop:
             number = stop.args[0]
             ending = {"state": "interrupted", "reason": f"stopped by signal {number}", "signal": number}
+        except (HxbenchError, OSError) as error:
+            raise IncompleteError(f"{self._folder}: {error}; what was measured is kept") from error
         finally:
             self._store(ending)
             self._show.close()

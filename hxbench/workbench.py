@@ -144,6 +144,8 @@ def open(path: str | Path) -> Run:
     if not (run_dir / "records").is_dir():
         hint = "; hx.open_sweep opens it" if (run_dir / "sweep.json").exists() else ""
         raise DirectoryError(f"{path}: not a run: it has no folder records/{hint}")
+    if (run_dir / run_directory.MEMORY_NOTE).exists():
+        raise DirectoryError(f"{path}: not a run but a memory check; hx.open_memory opens it")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)

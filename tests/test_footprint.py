@@ -10,11 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import psutil
 import pytest
 
 import hxbench as hx
 from hxbench import cli
 from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.records import run_directory
+from hxbench.render import past_runs
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.servers.model import model_file
 
@@ -152,13 +155,71 @@ def test_a_folder_with_something_else_is_neither_opened_nor_written(workplace: P
         hx.memory("smollm2-135m", workplace)
 
 
-def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workplace: Path) -> None:
+def test_a_check_is_no_run_and_no_earlier_attempt_of_one(recorded: Path) -> None:
+    with pytest.raises(DirectoryError, match=r": not a run but a memory check; hx\.open_memory opens it"):
+        hx.open(recorded)
+    (found,) = past_runs.find(recorded.parent)
+    assert (False, "a memory check: hx.open_memory opens it") == (found.is_run, found.why)
+    first_line = (recorded / "profile.yaml").read_text().splitlines()[0]
+    sha256 = first_line.removeprefix(run_directory.HASH_LINE)
+    assert 0 == run_directory.earlier_runs(recorded.parent / "another", sha256)
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    """A check of growth in the folder `cut`, once its step has begun."""
+    command = [
+        sys.executable,
+        "-m",
+        "hxbench.cli",
+        "memory",
+        "--checks",
+        "growth",
+        "--out",
+        "cut",
+        *arguments,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 1 of 1"):
+            break
+    return process
+
+
+def test_a_server_that_is_killed_leaves_its_step_undecided_and_says_so(
+    recorded: Path, workplace: Path
+) -> None:
+    with started() as process:
+        server = None
+        while server is None:
+            family = psutil.Process(process.pid).children(recursive=True)
+            server = next((each for each in family if "hxbench.servers.embedded" in each.cmdline()), None)
+        time.sleep(4)
+        server.kill()
+        assert 3 == process.wait(120)
+    assert {("INCONCLUSIVE", "not every process of the server was sampled: one ended")} == {
+        (each.verdict, each.reason) for each in hx.open_memory(workplace / "cut").found
+    }
+
+
+def test_a_server_that_does_not_start_is_one_line_and_leaves_the_reason(
+    recorded: Path, workplace: Path
+) -> None:
     command = [sys.executable, "-m", "hxbench.cli", "memory", "--checks", "growth", "--out", "cut"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("step 1 of 1"):
-                break
+    command += ["--set", "target.ready.path=/nothing", "--set", "target.ready.within=1 s"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    said = ended.stderr.splitlines()[-1]
+    assert 4 == ended.returncode
+    assert said.startswith("hxbench: ")
+    assert said.endswith("; what was measured is kept")
+    assert "HTTP 404, not 200" in said
+    assert {"it was not measured to its end"} == {
+        each.reason for each in hx.open_memory(workplace / "cut").found
+    }
+
+
+def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workplace: Path) -> None:
+    with started() as process:
         time.sleep(2.5)
         process.send_signal(signal.SIGINT)
         assert 130 == process.wait(120)

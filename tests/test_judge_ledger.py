@@ -276,10 +276,11 @@ def test_sampler_rate(every: int, state: str) -> None:
     assert found.value == pytest.approx(10 / every, rel=0.01)
 
 
-@pytest.mark.parametrize(("cores", "state"), [(0.014, "ok"), (0.016, "broken")])
-def test_sampler_cost(cores: float, state: str) -> None:
+@pytest.mark.parametrize(("cores", "state"), [(0.014, "ok"), (0.016, "unknown")])
+def test_sampler_cost_is_shown_and_takes_nothing_away(cores: float, state: str) -> None:
     found = entry(busy(records(), cores, "sampler_cpu_seconds"), "sampler_cost")
     assert (state, 0.005 + cores) == (found.state, pytest.approx(found.value))
+    assert not found.spoils
 
 
 def test_sampler_cost_of_a_run_that_did_not_record_it_is_unknown() -> None:

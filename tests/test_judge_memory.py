@@ -155,6 +155,10 @@ SPOILT: Mapping[str, tuple[dict[str, Any], str]] = {
         {"series": series_of(GROWTH, lambda at: 200 + 0 * at, processes_gone=1)},
         "not every process of the server was sampled: one ended",
     ),
+    "ended": (
+        {"series": series_of(GROWTH, lambda at: 200 + 0 * at, processes_gone=1).query("time_ns < 6e9")},
+        "not every process of the server was sampled: one ended",
+    ),
     "not to its end": ({"phases": phases_of(GROWTH).head(2)}, "it was not measured to its end"),
     "never begun": ({"phases": phases_of(GROWTH).head(0)}, "it was not measured to its end"),
     "no sample": (

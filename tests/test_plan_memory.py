@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from hxbench.errors import InputError
-from hxbench.plan.memory import Step, steps
+from hxbench.judge import leak
+from hxbench.plan.memory import FEWEST_CYCLES, Step, steps
 
 
 def test_the_steps_are_those_of_the_requirements() -> None:
@@ -46,3 +47,7 @@ def test_wrong_numbers_are_refused_with_one_line(given: dict[str, Any], message:
     with pytest.raises(InputError) as refused:
         steps(**given)
     assert message == str(refused.value)
+
+
+def test_as_many_cycles_are_asked_for_as_the_verdict_needs() -> None:
+    assert leak.WARM_UP_CYCLES + leak.FEWEST_CYCLES == FEWEST_CYCLES

@@ -57,7 +57,7 @@ def footprint(
     rss, pss = (_series(mine, name, phases) for name in ("rss_bytes", "pss_bytes"))
     rests = [_between(rss, phase) for phase in _of(phases, "rest")]
     if len(rests) <= step.cycles or not all(rest.size for rest in rests) or not len(rss):
-        return Footprint(step, "it was not measured to its end", len(rss))
+        return Footprint(step, resources.unseen(mine) or "it was not measured to its end", len(rss))
     asked = [each for each in exchanges if each["name"] == step.name]
     lengths = _lengths(asked, protocol)
     idle, last = float(np.median(rests[0])), float(np.median(rests[-1]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.records.run_directory import HASH_LINE
+from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
@@ -97,7 +97,8 @@ def _opened(path: Path, changed: datetime) -> Found:
     if (path / "certificate.json").exists():
         return _with_certificate(found)
     if not found.is_run:
-        return replace(found, why="holds no run")
+        is_check = (path / MEMORY_NOTE).exists()
+        return replace(found, why="a memory check: hx.open_memory opens it" if is_check else "holds no run")
     ending = "not judged yet" if found.ended else "being recorded, or killed"
     return replace(found, why=f"{ending}: `hxbench render` on it writes its certificate")
 
@@ -106,6 +107,8 @@ def _is_run(path: Path) -> bool:
     """Whether hxbench recorded here: records, and a profile that begins with its own hash."""
     records, profile = path / "records", path / "profile.yaml"
     if not records.is_dir() or records.is_symlink() or not profile.is_file():
+        return False
+    if (path / MEMORY_NOTE).exists():
         return False
     with profile.open("rb") as file:
         return file.read(len(HASH_LINE)) == HASH_LINE.encode()
