@@ -1,46 +1,37 @@
-"""A memory check: the embedded server asked step by step, its memory sampled beside (R3.5 to R3.7, R3.9)."""
+"""A memory check: the embedded server asked step by step, judged by R3.5 to R3.7 and R3.9."""
 
-import json
 import os
-import shutil
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 
-from hxbench import __version__, units
-from hxbench.errors import DirectoryError, EvidenceError, HxbenchError, IncompleteError, InputError
+from hxbench import units
+from hxbench.errors import DirectoryError, EvidenceError, InputError
 from hxbench.judge.memory import Footprint, footprint, verdicts
 from hxbench.judge.verdicts import Verdict
+from hxbench.memory_recording import MemoryRecording
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.memory import DEFAULT_CHECKS, Step, steps
 from hxbench.plan.profile import EMBEDDED, Profile
-from hxbench.plan.workload import load_prompts
-from hxbench.record import facts, lock, preflight, sampler
-from hxbench.record.children import Child
-from hxbench.record.supervisor import READY_S, STOP_S, Interrupted, StopRequest, stop_signals
+from hxbench.record import lock
+from hxbench.record.supervisor import stop_signals
 from hxbench.recording import outputs
 from hxbench.records import run_directory, tables
 from hxbench.records.run_directory import write_json
-from hxbench.records.schemas import PHASES, SERIES, TARGET
+from hxbench.records.schemas import PHASES, SERIES
 from hxbench.render import manifest
 from hxbench.render.files import read_json
 from hxbench.render.memory_view import MemoryFigures, MemoryResult, footprint_table, memory_table
 from hxbench.render.progress import View, view
 from hxbench.render.tables import Table, aligned
-from hxbench.servers import embedded
-from hxbench.servers.model import MODELS, model_file
+from hxbench.servers.model import model_file
 
 NOTE = run_directory.MEMORY_NOTE  # the steps of a check, and what R3.9 allows before the first request
-REST_S = 2.0
-ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
 
 
 class Memory:
@@ -159,9 +150,8 @@ def memory(
 
     `checks` are some of `at once` (that many requests of `tokens` tokens, R3.5), `growth` (20 answers, R3.6),
     `servers` (four against one, R3.7) and `leak` (ten answers and a rest, `cycles` times). `loaded`, such as
-    "2 GB", is what a server may hold before its first request (R3.9);
-    what it may ever hold is the profile's objective `memory`. An interrupt ends it after the answers that are
-    on their way; what was measured is kept.
+    "2 GB", is what a server may hold before its first request (R3.9); what it may ever hold is the profile's
+    objective `memory`. An interrupt ends it after the answers that are on their way; what was measured stays.
 
     Raises:
         InputError: the numbers, the profile or the folder are not as they should be; nothing was started.
@@ -183,15 +173,12 @@ def memory(
         )
     shown = show or view()
     model = model_file(target.model, shown.say)
-    folder = (
-        Path(run_dir)
-        if run_dir
-        else outputs() / run_directory.fresh_name(resolved, "memory", datetime.now(UTC))
-    )
+    name = run_directory.fresh_name(resolved, "memory", datetime.now(UTC))
+    folder = Path(run_dir) if run_dir else outputs() / name
     with lock.measuring(folder), stop_signals() as asked:
         folder = run_directory.prepare(folder, resolved)
         write_json(folder / NOTE, note)
-        _Check(folder, resolved.profile, model, asked, shown).record(planned)
+        MemoryRecording(folder, resolved.profile, model, asked, shown).record(planned)
     return Memory(folder)
 
 
@@ -202,127 +189,3 @@ def _size(loaded: str | None) -> int | None:
         return int(units.parse(loaded, "size"))
     except ValueError as error:
         raise InputError(f"memory: loaded: {error}") from None
-
-
-class _Check:
-    """One memory check being recorded."""
-
-    def __init__(self, folder: Path, profile: Profile, model: Path, asked: StopRequest, show: View) -> None:
-        self._folder, self._profile, self._model = folder, profile, model
-        self._asked, self._show = asked, show
-        self._prompts = load_prompts(str(profile.workload.prompts or "short"))
-        self._phases: list[tuple[Any, ...]] = []
-        self._exchanges: list[dict[str, Any]] = []
-
-    def record(self, planned: Sequence[Step]) -> None:
-        """Records all steps; stores what there is, however that ends."""
-        self._show.say(f"memory check {self._folder}")
-        ending: dict[str, Any] = {"state": "failed", "reason": "a part of it ended early"}
-        try:
-            with (self._folder / "log.txt").open("ab") as log:
-                for trial, step in enumerate(planned, start=1):
-                    self._show.say(f"step {trial} of {len(planned)}: {said(step)}")
-                    self._one_step(trial, step, log)
-            ending = {"state": "complete", "reason": None}
-        except Interrupted as stop:
-            number = stop.args[0]
-            ending = {"state": "interrupted", "reason": f"stopped by signal {number}", "signal": number}
-        except (HxbenchError, OSError) as error:
-            raise IncompleteError(f"{self._folder}: {error}; what was measured is kept") from error
-        finally:
-            self._store(ending)
-            self._show.close()
-
-    def _one_step(self, trial: int, step: Step, log: IO[bytes]) -> None:
-        with ExitStack() as stack:
-            servers = []
-            for _ in range(step.servers):
-                servers.append(
-                    embedded.start(
-                        self._model,
-                        self._profile.target.model,
-                        self._profile.target.embedded,
-                        self._folder / "server.log",
-                    )
-                )
-                stack.callback(servers[-1].stop)
-            clients = [
-                preflight.Client(server.url, self._profile, trial, self._asked.raise_if_asked)
-                for server in servers
-            ]
-            for client in clients:
-                stack.callback(client.close)
-                preflight.await_ready(client, self._profile)
-                client.exchanges = self._exchanges
-            child = self._sampler(trial, [server.pid for server in servers], servers[0].url, log)
-            stack.callback(child.stop, STOP_S)
-            if (news := child.event(READY_S)) is None or news["event"] != "ready":
-                raise IncompleteError(f"{self._folder}: the sampler did not start; see log.txt")
-            self._rest(trial, step)
-            for cycle in range(step.cycles):
-                self._load(trial, step, clients, cycle)
-                self._rest(trial, step)
-
-    def _sampler(self, trial: int, pids: list[int], url: str, log: IO[bytes]) -> Child:
-        options = {
-            "trial": trial,
-            "server_pids": pids,
-            "client_pids": [os.getpid()],
-            "metrics_url": f"{url}/metrics",
-            "api_key_env": self._profile.target.api_key_env,
-            "headers_env": dict(self._profile.target.headers_env),
-            "ca_file": self._profile.target.ca_file,
-        }
-        return Child("hxbench.record.sampler", [str(self._folder), json.dumps(options)], log)
-
-    def _rest(self, trial: int, step: Step) -> None:
-        began, until = time.monotonic_ns(), time.monotonic() + REST_S
-        while (left := until - time.monotonic()) > 0:
-            self._asked.raise_if_asked()
-            time.sleep(min(left, 0.1))
-        self._note_phase(trial, step, "rest", began)
-
-    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> None:
-        began = time.monotonic_ns()
-        with ThreadPoolExecutor(step.users) as users:
-            numbers = range(cycle * step.requests, (cycle + 1) * step.requests)
-            list(users.map(lambda number: self._ask(step, clients[number % len(clients)], number), numbers))
-        self._note_phase(trial, step, "load", began)
-
-    def _ask(self, step: Step, client: preflight.Client, number: int) -> None:
-        """Sends one request whose text differs from all others from its first word on."""
-        prompt = self._prompts[number % len(self._prompts)]
-        text = f"Request {number + 1}. {' '.join(str(each['content']) for each in prompt.messages)}"
-        body = preflight.request_body(self._profile, text, step.tokens, stream=False)
-        client.ask(step.name, "POST", preflight.dialect(self._profile).path, body, within=ANSWER_S)
-
-    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> None:
-        self._phases.append((trial, TARGET, step.name, name, began, time.monotonic_ns()))
-
-    def _store(self, ending: Mapping[str, Any]) -> None:
-        records = self._folder / "records"
-        sampler.finish(self._folder)
-        tables.write(records / "phases.parquet", PHASES, self._phases)
-        write_json(records / "exchanges.json", self._exchanges)
-        write_json(records / "ending.json", ending)
-        target = self._profile.target
-        known = {
-            "hxbench": __version__,
-            **facts.of_software(),
-            "host": facts.of_host(),
-            "server": {"kind": target.server, "url": None, "build": facts.of_embedded()},
-            "model": {"name": target.model, "file": self._model.name, "sha256": MODELS[target.model].sha256},
-            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_json(self._folder / "facts.json", known)
-        shutil.rmtree(self._folder / "journal")
-        manifest.write(self._folder)
-
-
-def said(step: Step) -> str:
-    """Returns a step in words: `at once: 16 answers of 200 tokens, 16 at a time`."""
-    parts = [f"{units.count(step.requests)} answers of {units.count(step.tokens)} tokens"]
-    parts.append(f"{units.count(step.users)} at a time")
-    parts += [f"by {step.servers} servers"] if step.servers > 1 else []
-    parts += [f"{units.count(step.cycles)} times"] if step.cycles > 1 else []
-    return f"{step.name}: {', '.join(parts)}"

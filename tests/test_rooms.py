@@ -17,7 +17,7 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
-    {"recording", "retention"},
+    {"recording", "retention", "memory_recording"},
     {"workbench"},
     {"sweeping", "footprint"},
     {"cli"},
