@@ -166,6 +166,14 @@ def test_nothing_judged_at_all_is_conditional() -> None:
 
 
 @pytest.mark.parametrize(
+    ("broken", "listed"), [(["a", "b", "c", "d"], "a, b, c, d"), (["a", "b", "c", "d", "e"], "a and 4 more")]
+)
+def test_of_more_than_four_the_first_is_named(broken: list[str], listed: str) -> None:
+    status, reason = certificate.status_of(run_with(), broken, [], [])
+    assert ("INCOMPLETE", f"The records contradict themselves: {listed}.") == (status, reason)
+
+
+@pytest.mark.parametrize(
     ("ending", "why"),
     [
         ({"state": "interrupted", "reason": "stopped by signal 2"}, "stopped by signal 2"),

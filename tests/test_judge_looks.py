@@ -97,6 +97,12 @@ def test_a_limit_that_failed_is_decided_as_well() -> None:
     assert [] == contradictions(until(six({"objectives": {"ttft": {"p50": "50 ms"}}}), 3))
 
 
+def test_a_whole_run_may_leave_a_limit_open() -> None:
+    run = six({"objectives": {"ttft": {"p99": "500 ms"}}})
+    assert "INCONCLUSIVE" == decision(run).decision.verdict
+    assert [] == contradictions(run)
+
+
 def test_a_run_may_not_end_at_a_look_that_left_a_limit_open() -> None:
     made = certificate.build(until(six(P95), 3))
     assert "INCOMPLETE" == made["status"]
