@@ -8,7 +8,7 @@ STAMP := .venv/.installed-$(subst $(SPACE),_,$(subst /,_,$(PYTHON)))
 RUN := .venv/bin/python -m
 
 .NOTPARALLEL:
-.PHONY: help certify test install services lint types coverage wheel kills statistics statistics-live cost mutation benchmark \
+.PHONY: help certify test install services lint types coverage wheel kills soak statistics statistics-live cost mutation benchmark \
 	quality lab clean
 
 help: ## this list
@@ -39,6 +39,9 @@ wheel: $(STAMP) ## build the wheel and try it in an empty environment elsewhere
 
 kills: $(STAMP) ## kill each process of a run at 25 random moments
 	@$(RUN) pytest --kills 25 tests/test_kills.py
+
+soak: $(STAMP) ## memory over 8 cycles: a server that grows by its prompt cache is caught, one without it is not
+	@$(RUN) tools.soak
 
 statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, about half an hour)
 	@$(RUN) simulation.error_rates $(RUNS)

@@ -6,17 +6,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hxbench.footprint import Memory, memory, open_memory
     from hxbench.sweeping import Sweep, open_sweep, sweep
     from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
 
 __version__ = "0.1.0"
-_SWEEPING = ("Sweep", "open_sweep", "sweep")
+_ELSEWHERE = {
+    **dict.fromkeys(("Sweep", "open_sweep", "sweep"), "sweeping"),
+    **dict.fromkeys(("Memory", "memory", "open_memory"), "footprint"),
+}  # than in workbench
 __all__ = [
+    "Memory",
     "Run",
     "Sweep",
     "certify",
     "judge",
+    "memory",
     "open",
+    "open_memory",
     "open_sweep",
     "plan",
     "render",
@@ -40,7 +47,7 @@ sys.modules[__name__].__class__ = _Face
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module(f"hxbench.{'sweeping' if name in _SWEEPING else 'workbench'}"), name)
+        return getattr(import_module(f"hxbench.{_ELSEWHERE.get(name, 'workbench')}"), name)
     raise AttributeError(f"module 'hxbench' has no attribute {name!r}")
 
 

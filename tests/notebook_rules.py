@@ -95,8 +95,8 @@ def questions(notebook: Any) -> Iterator[str]:
 def verdict_first(notebook: Any) -> Iterator[str]:
     shown = [cell.source.splitlines()[-1] for cell in _code(notebook)]
     subject = shown[1] if len(shown) > 1 else ""
-    if subject not in ("run", "sweep"):
-        yield f"the first thing shown is {subject or 'nothing'}, not the run or sweep"
+    if subject not in ("run", "sweep", "check"):
+        yield f"the first thing shown is {subject or 'nothing'}, not the run, sweep or check"
     elif shown[-1] != f"{subject}.result()":
         yield f"the last thing shown is {shown[-1]}, not {subject}.result()"
 

@@ -215,6 +215,7 @@ def _series(shape: _Shape, trial: int, start_ns: int, end_ns: int, last: np.ndar
         ("process", "vms_bytes"): 900e6,
         ("process", "threads"): 12,
         ("client", "cpu_seconds"): 0.05 * elapsed,
+        ("client", "sampler_cpu_seconds"): 0.005 * elapsed,
         ("client", "rss_bytes"): 60e6,
         ("host", "cpu_busy_seconds"): 0.97 * elapsed,
         ("host", "memory_available_bytes"): 6e9,

@@ -134,6 +134,7 @@ def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.C
         "certify",
         "plan",
         "run",
+        "memory",
         "judge",
         "render",
         "show",

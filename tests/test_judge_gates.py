@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from records_by_hand import SECOND, changed, records
 
@@ -520,6 +521,29 @@ def test_memory_that_nobody_sampled_is_undecided() -> None:
         decision.reason
         == "the server's memory was not sampled; a run on the server's machine would decide it"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("processes_gone", "one ended"),
+        ("processes_replaced", "one ended and its id is another's"),
+        ("processes_denied", "permission denied"),
+    ],
+)
+def test_memory_of_a_server_that_was_not_seen_whole_is_undecided_unless_it_is_above(
+    name: str, reason: str
+) -> None:
+    run = records(requests=40)
+    told = run.series.tail(1).assign(source="process", name=name, value=1.0)
+    unseen = replace(run, series=pd.concat([run.series, told], ignore_index=True))
+    said = f"not every process of the server was sampled: {reason}"
+    decision = memory("300 MB", unseen).decision
+    assert "INCONCLUSIVE" == decision.verdict
+    assert decision.reason.endswith(f"is 250 MB, but {said}")
+    assert "FAIL" == memory("200 MB", unseen).decision.verdict
+    alone = replace(run, series=told)
+    assert f"the server's memory was not sampled; {said}" == memory("1 GB", alone).decision.reason
 
 
 def test_memory_without_a_measured_window_is_undecided() -> None:

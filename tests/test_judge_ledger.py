@@ -276,6 +276,20 @@ def test_sampler_rate(every: int, state: str) -> None:
     assert found.value == pytest.approx(10 / every, rel=0.01)
 
 
+@pytest.mark.parametrize(("cores", "state"), [(0.014, "ok"), (0.016, "unknown")])
+def test_sampler_cost_is_shown_and_takes_nothing_away(cores: float, state: str) -> None:
+    found = entry(busy(records(), cores, "sampler_cpu_seconds"), "sampler_cost")
+    assert (state, 0.005 + cores) == (found.state, pytest.approx(found.value))
+    assert not found.spoils
+
+
+def test_sampler_cost_of_a_run_that_did_not_record_it_is_unknown() -> None:
+    run = records()
+    without = replace(run, series=run.series[run.series["name"] != "sampler_cpu_seconds"])
+    found = entry(without, "sampler_cost")
+    assert ("unknown", "the sampler's processor time was not recorded") == (found.state, found.detail)
+
+
 @pytest.mark.parametrize(("left_over", "state"), [(1, "ok"), (0, "broken")])
 def test_requests_that_ran_out_before_the_time_did(left_over: int, state: str) -> None:
     run = records(requests=20, warmup=0, profile={"load.requests": None, "load.measure": "60 s"})

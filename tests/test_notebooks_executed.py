@@ -30,6 +30,11 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "validation": {"run_dir": "outputs/latest"},
     "certificate": {},
     "benchmark": {"profile": "small.yaml", "users": "1, 2", "measure": "2 s", "run_dir": "sweep"},
+    "memory": {"profile": "small.yaml", "at_once": "1, 2", "tokens": 4, "run_dir": "memory"},
+}
+STATUS = {
+    "benchmark": {"MEASURED"},
+    "memory": {"PASS", "INCONCLUSIVE"},  # samples may come too seldom on a crowded machine
 }
 PROGRESS = re.compile(r"profile \S+ [0-9a-f]{64}$|run /|planned |.+ · \d+ answered · 0 failed ")
 # what a reader came for
@@ -38,6 +43,7 @@ FIGURES = {
     "validation": {"Every gate against its limit", "Time to first token over time", "Slowest requests"},
     "certificate": {"Every gate against its limit"},
     "benchmark": {"Latency against load", "Throughput against load", "Tokens as they arrived"},
+    "memory": {"Memory of the servers, step by step"},
 }
 
 
@@ -76,7 +82,7 @@ def test_it_is_whole_and_has_its_result(executed: Mapping[str, Executed], name: 
     assert (True, None) == (executed[name].complete, executed[name].reason)
     result = result_of(notebook)
     assert result is not None
-    assert ("MEASURED" if name == "benchmark" else "CONDITIONAL") == result["status"]
+    assert result["status"] in STATUS.get(name, {"CONDITIONAL"})
 
 
 def test_it_says_nothing_beside_how_the_load_went(name: str, notebook: Any) -> None:

@@ -24,6 +24,9 @@ from hxbench.records.schemas import SERIES
 from tests.loads import await_gone
 from tests.servers import CLOSE, Behaviour, Request, Server, plain
 
+PRESSURE_NAMES = {
+    f"{name}_pressure_{kind}_seconds" for name in ("cpu", "memory", "io") for kind in ("some", "full")
+}
 METRICS = """# HELP llamacpp:tokens_predicted_total Tokens
 # TYPE llamacpp:tokens_predicted_total counter
 llamacpp:tokens_predicted_total 7
@@ -105,10 +108,14 @@ def test_a_tree_is_sampled_ten_times_a_second_and_keeps_what_a_child_used(
     assert values(frame, "process", "vms_bytes")["value"].min() > 50e6
     host = values(frame, "host", "cpu_busy_seconds")
     assert 0 < host["value"].iloc[-1] - host["value"].iloc[0] < 2 * elapsed * (os.cpu_count() or 1) + 1
-    assert {"cpu_busy_seconds", "memory_available_bytes", "load1"} == set(
-        frame[frame["source"] == "host"]["name"]
+    host_names = set(frame[frame["source"] == "host"]["name"])
+    assert {"cpu_busy_seconds", "memory_available_bytes", "load1"} == host_names - PRESSURE_NAMES
+    assert resources.PRESSURE.exists() == (host_names >= {"cpu_pressure_some_seconds"})
+    assert {"cpu_seconds", "rss_bytes", "sampler_cpu_seconds"} == set(
+        frame[frame["source"] == "client"]["name"]
     )
-    assert {"cpu_seconds", "rss_bytes"} == set(frame[frame["source"] == "client"]["name"])
+    own = values(frame, "client", "sampler_cpu_seconds")["value"]
+    assert 0 < own.iloc[-1] <= values(frame, "client", "cpu_seconds")["value"].iloc[-1] + 0.1
     assert {(1, "main")} == set(zip(frame["trial"], frame["target"], strict=True))
 
 
@@ -136,6 +143,7 @@ def test_a_process_that_is_gone_gives_nothing_and_ends_nothing(run_dir: Path) ->
     frame = series(run_dir)
     last = values(frame, "process", "rss_bytes")["time_ns"].max()
     assert 0 < last < frame["time_ns"].max() - 150_000_000
+    assert [1] == values(frame, "process", "processes_gone")["value"].tolist()
     assert 0 == child.status
 
 
@@ -345,8 +353,76 @@ def test_a_child_is_found_when_it_comes_and_its_time_stays_when_it_goes(family: 
 
 def test_a_process_id_that_nobody_has_is_no_member() -> None:
     free = next(pid for pid in range(99_999, 10_000, -1) if not psutil.pid_exists(pid))
-    assert [] == list(Tree([free]).sample())
+    assert [("process", "processes_gone", "", 1)] == list(Tree([free]).sample())
     assert [("client", "cpu_seconds", "", 0), ("client", "rss_bytes", "", 0)] == list(Client([free]).sample())
+
+
+def named(tree: Tree) -> dict[str, float]:
+    """One sample of a tree by name."""
+    return {name: value for _, name, _, value in tree.sample()}
+
+
+def test_open_files_are_counted_and_what_is_written_to_storage() -> None:
+    before = named(Tree([os.getpid()]))["open_files"]
+    with Path(os.devnull).open():
+        assert before + 1 == named(Tree([os.getpid()]))["open_files"]
+
+
+def test_another_process_with_the_id_of_one_that_is_gone_is_not_sampled_and_said_so() -> None:
+    tree = Tree([os.getpid()])
+    root = tree._roots[os.getpid()]
+    assert root is not None
+    root._ident = (root.pid, 1.0)  # as if it had begun in 1970
+    assert {"processes_replaced": 1} == named(tree)
+    assert {} == named(tree)
+
+
+def test_an_ended_process_that_nobody_waited_for_is_gone_and_has_no_memory_of_0() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tree = Tree([process.pid])
+        assert "rss_bytes" in named(tree)
+        process.kill()
+        ended = psutil.Process(process.pid)
+        while ended.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.01)
+        assert {"processes_gone": 1} == named(tree)
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def refuse(process: psutil.Process) -> None:
+        raise psutil.AccessDenied(process.pid)
+
+    monkeypatch.setattr(psutil.Process, name, refuse)
+
+
+def test_a_process_that_nobody_may_look_at_is_absent_and_the_reason_is_kept_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refusing(monkeypatch, "num_threads")
+    tree = Tree([os.getpid()])
+    assert {"processes_denied": 1} == named(tree)
+    assert {} == named(tree)
+
+
+def test_io_that_one_process_does_not_tell_is_absent_not_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, "io_counters")
+    found = named(Tree([os.getpid()]))
+    assert {"rss_bytes", "open_files"} <= found.keys()
+    assert not {"io_read_bytes", "io_written_bytes"} & found.keys()
+
+
+def test_pressure_is_read_in_seconds_and_absent_where_the_kernel_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled = "avg10=1.00 avg60=0.00 avg300=0.00 total="
+    (tmp_path / "cpu").write_text(f"some {stalled}2500000\nfull {stalled}0\n")
+    (tmp_path / "io").write_text(f"some {stalled}3\nfull {stalled}1000000\n")
+    monkeypatch.setattr(resources, "PRESSURE", tmp_path)
+    assert [
+        ("host", "cpu_pressure_some_seconds", "", 2.5),
+        ("host", "io_pressure_some_seconds", "", 3e-6),
+        ("host", "io_pressure_full_seconds", "", 1.0),
+    ] == list(resources._pressure())
 
 
 def test_a_client_process_that_is_gone_keeps_its_time() -> None:
@@ -363,10 +439,7 @@ def test_a_client_process_that_is_gone_keeps_its_time() -> None:
 
 
 def test_memory_that_nobody_may_look_into_is_absent_not_zero(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(process: psutil.Process) -> None:
-        raise psutil.AccessDenied(process.pid)
-
-    monkeypatch.setattr(psutil.Process, "memory_full_info", refuse)
+    refusing(monkeypatch, "memory_full_info")
     assert "pss_bytes" not in {name for _, name, _, _ in Tree([os.getpid()]).sample()}
 
 

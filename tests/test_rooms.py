@@ -17,9 +17,9 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
-    {"recording", "retention"},
+    {"recording", "retention", "memory_recording"},
     {"workbench"},
-    {"sweeping"},
+    {"sweeping", "footprint"},
     {"cli"},
     {"__main__"},
 ]

@@ -14,6 +14,7 @@ from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
 from hxbench.judge.samples import MAY_BE_UNDEFINED, Sample, by_trial, sample, trials_of
 from hxbench.plan.objectives import LATENCIES, Objective
+from hxbench.records.run_directory import Records
 from hxbench.stats.dependence import Worth, worth
 from hxbench.stats.means import BATCHES, batch_means, mean_of
 from hxbench.stats.quantiles import ROUNDING
@@ -22,7 +23,6 @@ Values = NDArray[np.float64]
 
 FEWEST_FOR_A_MEAN = 2 * BATCHES
 LEAST_COVERAGE = 0.95  # share of the window that samples must vouch for
-LONGEST_GAP_S = 1.0
 
 _NO_REQUESTS = "no request was attempted; a run that measures some would decide it"
 _ONE_TRIAL = "repeatability not assessed (one trial)"
@@ -182,17 +182,22 @@ def _memory(measured: Measured, objective: Objective) -> Evidence:
     records = measured.records
     series = resources.sampled(records, "process", "rss_bytes")
     if series.empty:
-        return Missing("the server's memory was not sampled; a run on the server's machine would decide it")
-    unseen = unseen_because(resources.coverage(records, series))
+        return _not_sampled(records, "memory was")
+    unseen = resources.unseen(records.series) or unseen_because(resources.coverage(records, series))
     return ObservedEvidence(objective, float(series["value"].max()), len(series), unseen)
+
+
+def _not_sampled(records: Records, what: str) -> Missing:
+    decides = resources.unseen(records.series) or "a run on the server's machine would decide it"
+    return Missing(f"the server's {what} not sampled; {decides}")
 
 
 def _cpu(measured: Measured, objective: Objective) -> Evidence:
     records = measured.records
     series = resources.sampled(records, "process", "cpu_seconds")
     if series.empty:
-        return Missing("the server's CPU time was not sampled; a run on the server's machine would decide it")
-    unseen = unseen_because(resources.coverage(records, series))
+        return _not_sampled(records, "CPU time was")
+    unseen = resources.unseen(records.series) or unseen_because(resources.coverage(records, series))
     by_second = objective.statistic == "max"
     cores = [
         resources.cores_used(
@@ -217,10 +222,10 @@ def unseen_because(coverage: resources.Coverage | None) -> str | None:
     """Returns why samples may have missed something; None when they cover the window well enough."""
     if coverage is None:
         return "no trial reached its measured window"
-    if coverage.share >= LEAST_COVERAGE and coverage.largest_gap_s <= LONGEST_GAP_S:
+    if coverage.share >= LEAST_COVERAGE and coverage.largest_gap_s <= resources.LONGEST_GAP_S:
         return None
     covered, gap = units.share(coverage.share), units.duration(coverage.largest_gap_s)
-    needed = f"{units.share(LEAST_COVERAGE)} and at most {units.duration(LONGEST_GAP_S)} are needed"
+    needed = f"{units.share(LEAST_COVERAGE)} and at most {units.duration(resources.LONGEST_GAP_S)} are needed"
     return f"samples cover {covered} of the window with a gap of {gap}; {needed}"
 
 

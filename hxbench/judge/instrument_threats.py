@@ -186,3 +186,13 @@ def sampler(measured: Measured) -> Found:
         return None, "the server's processes were not sampled"
     rate, gap = units.number(covered.rate_hz), units.duration(covered.largest_gap_s)
     return covered.rate_hz, f"{rate} samples a second; the longest gap is {gap}"
+
+
+def sampler_cost(measured: Measured) -> Found:
+    """Returns the cores that the sampler itself kept busy in the measured windows, of the worst trial."""
+    series = sampled(measured.records, "client", "sampler_cpu_seconds")
+    lengths = window_lengths(measured.records)
+    cores = [float(cores_used(series, trial, np.array([0.0, s]))[0]) for trial, s in lengths.items()]
+    if not cores or np.isnan(cores).any():
+        return None, "the sampler's processor time was not recorded"
+    return max(cores), f"the sampler kept {units.share(max(cores))} of one core busy"

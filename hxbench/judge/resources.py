@@ -12,6 +12,13 @@ from hxbench.records.run_directory import Records
 Values = NDArray[np.float64]
 
 CPU_NAMES = {"process": "cpu_seconds", "client": "cpu_seconds", "host": "cpu_busy_seconds"}
+_UNSEEN = {
+    "processes_gone": "one ended",
+    "processes_replaced": "one ended and its id is another's",
+    "processes_denied": "permission denied",
+}
+LEAST_HZ = 9.0  # R4.1: below that a peak may have been missed
+LONGEST_GAP_S = 1.0
 LONGEST_CREDIT_S = 0.2  # a sample vouches for two periods of the 10 Hz sampler, no more
 
 
@@ -36,6 +43,13 @@ def sampled(records: Records, source: str, name: str) -> pd.DataFrame:
             "value": added["value"].astype("float64"),
         }
     )
+
+
+def unseen(series: pd.DataFrame) -> str | None:
+    """Returns why processes of the server could not be looked at all the time; None when all were."""
+    told = set(series.loc[series["source"] == "process", "name"])
+    reasons = [reason for name, reason in _UNSEEN.items() if name in told]
+    return f"not every process of the server was sampled: {', '.join(reasons)}" if reasons else None
 
 
 def resources(records: Records) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from hxbench.judge.calibration import LIMIT_S, LIMIT_SHARE
 from hxbench.judge.instrument_threats import Found
 from hxbench.judge.ledger import Entry, Threat
 from hxbench.judge.measured import Measured
+from hxbench.judge.resources import LEAST_HZ
 from hxbench.plan.objectives import LATENCIES
 
 _TO_TOKENS = calibration.TO_TOKENS
@@ -50,8 +51,11 @@ _THREATS: tuple[tuple[Threat, Callable[[Measured], Found | None]], ...] = (
             "share", LIMIT_SHARE, "both", "instrument", _TO_TOKENS, starves=True),
      calibration.beside_first_token),
     (Threat("sampler_rate", "samples too far apart",
-            "per second", 9.0, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
+            "per second", LEAST_HZ, "flatters", "instrument", ("memory", "cpu"), least=True, starves=True),
      instrument.sampler),
+    (Threat("sampler_cost", "the sampler took processor time",
+            "cores", 0.02, "harms", "instrument", (*LATENCIES, *_RATES), informs=True),
+     instrument.sampler_cost),
     (Threat("imbalance", "more requests came than went, or fewer",
             "share", 0.02, "both", "workload", (*LATENCIES, *_RATES)), flow.imbalance),
     (Threat("unsteady", "the window never became steady",

@@ -1,15 +1,22 @@
-"""What processes and the host use: cumulative processor seconds, and bytes."""
+"""What processes and the host use: cumulative processor seconds and I/O, bytes, counts."""
 
 import os
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
 SECOND_S = 1.0
 SEARCH_SHARE = 0.01  # of the time: what looking for children, or for the PSS, may cost
 
+PRESSURE = Path("/proc/pressure")  # Linux 4.20 and later
+CUMULATIVE = ("cpu_seconds", "io_read_bytes", "io_written_bytes")
+GONE, REPLACED, DENIED = "processes_gone", "processes_replaced", "processes_denied"  # names of samples
+
 Sample = tuple[str, str, str, float]  # source, name, labels, value
+Readings = dict[str, float]
 
 
 class Seldom:
@@ -31,60 +38,110 @@ class Seldom:
 
 
 class Tree:
-    """The server: processes and their descendants."""
+    """The server: processes and their descendants.
+
+    A process is known by its id and when it began: another that has got the id since is not taken for it.
+    """
 
     def __init__(self, pids: Iterable[int]) -> None:
-        self._pids = tuple(pids)
-        self._members: dict[int, psutil.Process] = {}
-        self._cpu_s: dict[int, float] = {}  # of those that are gone, too
+        self._roots = {pid: _process(pid) for pid in pids}
+        self._members: set[psutil.Process] = set()
+        self._ever: dict[psutil.Process, Readings] = {}  # of those that are gone, too
+        self._told: set[tuple[int, str]] = set()
         self._search, self._pss = Seldom(), Seldom()
 
     def sample(self) -> Iterator[Sample]:
-        """Yields what all members use together; nothing when there are none."""
+        """Yields what all members use together, and once why one could not be looked at.
+
+        What one member does not tell is absent: a sum without it would be too small.
+        """
         if self._search.due:
             self._find()
-        rss = vms = threads = 0
-        for process in tuple(self._members.values()):
-            try:
-                with process.oneshot():
-                    cpu, memory = process.cpu_times(), process.memory_info()
-                    threads += process.num_threads()
-            except psutil.Error:
-                del self._members[process.pid]
-                continue
-            self._cpu_s[process.pid] = cpu.user + cpu.system
-            rss, vms = rss + memory.rss, vms + memory.vms
-        if not self._members:
-            return
-        yield "process", "cpu_seconds", "", sum(self._cpu_s.values())
-        yield "process", "rss_bytes", "", rss
-        yield "process", "vms_bytes", "", vms
-        yield "process", "threads", "", threads
-        if self._pss.due:
+        readings: list[Readings] = []
+        yield from self._read(readings)
+        yield from self._together(readings)
+        if readings and self._pss.due:
             yield from self._whole_pss()
+
+    def _read(self, readings: list[Readings]) -> Iterator[Sample]:
+        """Adds what each member uses; yields why one is not among them."""
+        for process in tuple(self._members):
+            try:
+                readings.append(_reading(process))
+            except psutil.Error as error:
+                self._members.discard(process)
+                yield from self._why(process.pid, error)
+                continue
+            self._ever[process] = readings[-1]
+        for pid, root in self._roots.items():
+            if root is None or root not in self._members:
+                yield from self._why(pid, psutil.NoSuchProcess(pid))
+
+    def _together(self, readings: list[Readings]) -> Iterator[Sample]:
+        for name in readings[0] if readings else ():
+            among = list(self._ever.values()) if name in CUMULATIVE else readings
+            if all(name in each for each in among):
+                yield "process", name, "", sum(each[name] for each in among)
+
+    def _why(self, pid: int, error: psutil.Error) -> Iterator[Sample]:
+        """Yields once why a process is not looked at; that a child ends is no news."""
+        name = DENIED
+        if not isinstance(error, psutil.AccessDenied):
+            if pid not in self._roots or (pid, DENIED) in self._told:
+                return
+            root = self._roots[pid]
+            is_anothers = root is not None and psutil.pid_exists(pid) and not root.is_running()
+            name = REPLACED if is_anothers else GONE
+        if (pid, name) not in self._told:
+            self._told.add((pid, name))
+            yield "process", name, "", 1
 
     def _find(self) -> None:
         since = time.monotonic()
-        for pid in self._pids:
-            try:
-                root = psutil.Process(pid)
-                family = [root, *root.children(recursive=True)]
-            except psutil.Error:
-                continue
-            for process in family:
-                self._members.setdefault(process.pid, process)
+        for root in self._roots.values():
+            if root is not None and root.is_running():
+                self._members.add(root)
+                with suppress(psutil.Error):
+                    self._members.update(root.children(recursive=True))
         self._search.did(since)
 
     def _whole_pss(self) -> Iterator[Sample]:
         """Yields the memory of all members, shared pages once; nothing where one cannot be told."""
         since = time.monotonic()
         try:
-            pss = sum(process.memory_full_info().pss for process in self._members.values())
+            pss = sum(process.memory_full_info().pss for process in self._members)
         except (psutil.Error, AttributeError):  # not ours to look into, or not Linux
             return
         finally:
             self._pss.did(since)
         yield "process", "pss_bytes", "", pss
+
+
+def _reading(process: psutil.Process) -> Readings:
+    """Returns what one process uses; files and I/O are absent where the system does not tell them.
+
+    I/O is what went to and came from storage, on Linux; neither sockets nor the page cache.
+
+    Raises: psutil.Error when it is gone, its id is another's, or nobody may look at it.
+    """
+    if not process.is_running():
+        raise psutil.NoSuchProcess(process.pid)
+    with process.oneshot():
+        if process.status() == psutil.STATUS_ZOMBIE:  # its memory would read as 0
+            raise psutil.NoSuchProcess(process.pid)
+        cpu, memory = process.cpu_times(), process.memory_info()
+        found: Readings = {
+            "cpu_seconds": cpu.user + cpu.system,
+            "rss_bytes": memory.rss,
+            "vms_bytes": memory.vms,
+            "threads": process.num_threads(),
+        }
+    with suppress(psutil.AccessDenied, AttributeError):
+        found["open_files"] = process.num_fds()
+    with suppress(psutil.AccessDenied, AttributeError, NotImplementedError):
+        moved = process.io_counters()
+        found |= {"io_read_bytes": moved.read_bytes, "io_written_bytes": moved.write_bytes}
+    return found
 
 
 class Client:
@@ -124,3 +181,21 @@ def host() -> Iterator[Sample]:
     yield "host", "cpu_busy_seconds", "", sum(times) - idle - guest
     yield "host", "memory_available_bytes", "", psutil.virtual_memory().available
     yield "host", "load1", "", os.getloadavg()[0]
+    yield from _pressure()
+
+
+def _pressure() -> Iterator[Sample]:
+    """Yields for how long since boot some tasks, or all, waited for a resource; nothing where none tells.
+
+    Of processors the kernel says for the whole system only when some waited.
+    """
+    for resource in ("cpu", "memory", "io"):
+        try:
+            lines = (PRESSURE / resource).read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            kind, *_, total = line.split()
+            if (resource, kind) != ("cpu", "full"):
+                seconds = int(total.removeprefix("total=")) / 1e6
+                yield "host", f"{resource}_pressure_{kind}_seconds", "", seconds

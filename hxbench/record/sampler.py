@@ -19,6 +19,7 @@ import httpx
 
 from hxbench.record.children import Parent
 from hxbench.record.connection import trust
+from hxbench.record.gpu import Gpus
 from hxbench.record.resources import Client, Sample, Tree, host
 
 PERIOD_S = 0.1
@@ -128,6 +129,11 @@ class Journal:
         self._file.close()
 
 
+def own_cost() -> Sample:
+    """Returns the processor time of this process, which the client's holds too."""
+    return "client", "sampler_cpu_seconds", "", time.process_time()
+
+
 def next_tick(tick: int, elapsed_s: float) -> int:
     """Returns the next point of the grid to sample at, never right behind a sample that came late.
 
@@ -140,13 +146,14 @@ def sample_until_end(options: dict[str, Any], journal: Journal) -> None:
     """Samples on a fixed grid until stdin ends; a late sample does not shift those after it."""
     parent = Parent()
     server, client = Tree(options["server_pids"]), Client([*options["client_pids"], os.getpid()])
+    gpus = Gpus()
     scraper = Scraper(options, journal.store)
     scraper.scrape()
     scraper.start()
     _say("ready")
     start, tick, flushed = time.monotonic(), 0, 0.0
     while not parent.is_silent(max(start + tick * PERIOD_S - time.monotonic(), 0)):
-        journal.store([*server.sample(), *client.sample(), *host()])
+        journal.store([*server.sample(), *client.sample(), *host(), *gpus.sample(), own_cost()])
         now = time.monotonic()
         if now - flushed >= SECOND_S:
             journal.flush()

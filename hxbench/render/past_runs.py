@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.records.run_directory import HASH_LINE
+from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
@@ -99,15 +99,23 @@ def _opened(path: Path, changed: datetime) -> Found:
     if (path / "certificate.json").exists():
         return _with_certificate(found)
     if not found.is_run:
-        return replace(found, why="a sweep" if (path / SWEEP).is_file() else "holds no run")
+        return replace(found, why=_what_else(path))
     ending = "not judged yet" if found.ended else "being recorded, or killed"
     return replace(found, why=f"{ending}: `hxbench render` on it writes its certificate")
+
+
+def _what_else(path: Path) -> str:
+    if (path / MEMORY_NOTE).is_file():
+        return "a memory check: hx.open_memory opens it"
+    return "a sweep" if (path / SWEEP).is_file() else "holds no run"
 
 
 def _is_run(path: Path) -> bool:
     """Whether hxbench recorded here: records, and a profile that begins with its own hash."""
     records, profile = path / "records", path / "profile.yaml"
     if not records.is_dir() or records.is_symlink() or not profile.is_file():
+        return False
+    if (path / MEMORY_NOTE).exists():
         return False
     with profile.open("rb") as file:
         return file.read(len(HASH_LINE)) == HASH_LINE.encode()

@@ -23,6 +23,11 @@ _METRICS = {
     "throughput_requests": "Request throughput",
     "memory": "Server memory",
     "cpu": "Server processor",
+    "memory_at_once": "Memory, requests at once",
+    "memory_growth": "Memory grown by 20 answers",
+    "memory_own_to_shared": "Memory, 4 servers to one",
+    "memory_loaded": "Memory before the first request",
+    "memory_leak": "Memory, growth a cycle",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
 # of a request's time, as `diagnosis.waterfall` calls them

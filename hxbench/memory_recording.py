@@ -1,0 +1,166 @@
+"""A memory check being recorded: each step with servers of its own, the sampler beside."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from hxbench import __version__, units
+from hxbench.errors import HxbenchError, IncompleteError
+from hxbench.plan.memory import Step
+from hxbench.plan.profile import Profile
+from hxbench.plan.workload import load_prompts
+from hxbench.record import facts, preflight, sampler
+from hxbench.record.children import Child
+from hxbench.record.supervisor import READY_S, STOP_S, Interrupted, StopRequest
+from hxbench.records import tables
+from hxbench.records.run_directory import write_json
+from hxbench.records.schemas import PHASES, TARGET
+from hxbench.render import manifest
+from hxbench.render.progress import View
+from hxbench.servers import embedded
+from hxbench.servers.model import MODELS
+from hxbench.servers.started import StartedServer
+
+REST_S = 2.0
+ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
+
+
+class MemoryRecording:
+    """One memory check being recorded."""
+
+    def __init__(self, folder: Path, profile: Profile, model: Path, asked: StopRequest, show: View) -> None:
+        self._folder, self._profile, self._model = folder, profile, model
+        self._asked, self._show = asked, show
+        self._prompts = load_prompts(str(profile.workload.prompts or "short"))
+        self._phases: list[tuple[Any, ...]] = []
+        self._exchanges: list[dict[str, Any]] = []
+
+    def record(self, planned: Sequence[Step]) -> None:
+        """Records all steps; stores what there is, however that ends.
+
+        Raises: IncompleteError when a server or the sampler ended early, or the disk is full.
+        """
+        self._show.say(f"memory check {self._folder}")
+        try:
+            ending = self._measure(planned)
+            self._store(ending)
+        except OSError as error:
+            raise IncompleteError(
+                f"{self._folder}: {error.strerror or error}: the check could not be written to its end"
+            ) from error
+        finally:
+            self._show.close()
+        if ending["state"] == "failed":
+            raise IncompleteError(f"{self._folder}: {ending['reason']}; what was measured is kept")
+
+    def _measure(self, planned: Sequence[Step]) -> dict[str, Any]:
+        """Returns how it ended."""
+        try:
+            with (self._folder / "log.txt").open("ab") as log:
+                for trial, step in enumerate(planned, start=1):
+                    self._show.say(f"step {trial} of {len(planned)}: {said(step)}")
+                    self._one_step(trial, step, log)
+        except Interrupted as stop:
+            number = stop.args[0]
+            return {"state": "interrupted", "reason": f"stopped by signal {number}", "signal": number}
+        except HxbenchError as error:
+            return {"state": "failed", "reason": str(error)}
+        return {"state": "complete", "reason": None}
+
+    def _one_step(self, trial: int, step: Step, log: IO[bytes]) -> None:
+        with ExitStack() as stack:
+            servers = [self._server(stack) for _ in range(step.servers)]
+            clients = [self._client(stack, server.url, trial) for server in servers]
+            child = self._sampler(trial, [server.pid for server in servers], servers[0].url, log)
+            stack.callback(child.stop, STOP_S)
+            if (news := child.event(READY_S)) is None or news["event"] != "ready":
+                raise IncompleteError("the sampler did not start; see log.txt")
+            self._rest(trial, step)
+            for cycle in range(step.cycles):
+                self._load(trial, step, clients, cycle)
+                self._rest(trial, step)
+
+    def _server(self, stack: ExitStack) -> StartedServer:
+        target = self._profile.target
+        server = embedded.start(self._model, target.model, target.embedded, self._folder / "server.log")
+        stack.callback(server.stop)
+        return server
+
+    def _client(self, stack: ExitStack, url: str, trial: int) -> preflight.Client:
+        """Returns a client of a server that is ready; what it asks from now on is kept."""
+        client = preflight.Client(url, self._profile, trial, self._asked.raise_if_asked)
+        stack.callback(client.close)
+        preflight.await_ready(client, self._profile)
+        client.exchanges = self._exchanges
+        return client
+
+    def _sampler(self, trial: int, pids: list[int], url: str, log: IO[bytes]) -> Child:
+        options = {
+            "trial": trial,
+            "server_pids": pids,
+            "client_pids": [os.getpid()],
+            "metrics_url": f"{url}/metrics",
+            "api_key_env": self._profile.target.api_key_env,
+            "headers_env": dict(self._profile.target.headers_env),
+            "ca_file": self._profile.target.ca_file,
+        }
+        return Child("hxbench.record.sampler", [str(self._folder), json.dumps(options)], log)
+
+    def _rest(self, trial: int, step: Step) -> None:
+        began, until = time.monotonic_ns(), time.monotonic() + REST_S
+        while (left := until - time.monotonic()) > 0:
+            self._asked.raise_if_asked()
+            time.sleep(min(left, 0.1))
+        self._note_phase(trial, step, "rest", began)
+
+    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> None:
+        began = time.monotonic_ns()
+        with ThreadPoolExecutor(step.users) as users:
+            numbers = range(cycle * step.requests, (cycle + 1) * step.requests)
+            list(users.map(lambda number: self._ask(step, clients[number % len(clients)], number), numbers))
+        self._note_phase(trial, step, "load", began)
+
+    def _ask(self, step: Step, client: preflight.Client, number: int) -> None:
+        """Sends one request whose text differs from all others from its first word on."""
+        prompt = self._prompts[number % len(self._prompts)]
+        text = f"Request {number + 1}. {' '.join(str(each['content']) for each in prompt.messages)}"
+        body = preflight.request_body(self._profile, text, step.tokens, stream=False)
+        client.ask(step.name, "POST", preflight.dialect(self._profile).path, body, within=ANSWER_S)
+
+    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> None:
+        self._phases.append((trial, TARGET, step.name, name, began, time.monotonic_ns()))
+
+    def _store(self, ending: Mapping[str, Any]) -> None:
+        records = self._folder / "records"
+        sampler.finish(self._folder)
+        tables.write(records / "phases.parquet", PHASES, self._phases)
+        write_json(records / "exchanges.json", self._exchanges)
+        write_json(records / "ending.json", ending)
+        target = self._profile.target
+        known = {
+            "hxbench": __version__,
+            **facts.of_software(),
+            "host": facts.of_host(),
+            "server": {"kind": target.server, "url": None, "build": facts.of_embedded()},
+            "model": {"name": target.model, "file": self._model.name, "sha256": MODELS[target.model].sha256},
+            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_json(self._folder / "facts.json", known)
+        shutil.rmtree(self._folder / "journal")
+        manifest.write(self._folder)
+
+
+def said(step: Step) -> str:
+    """Returns a step in words: `at once: 16 answers of 200 tokens, 16 at a time`."""
+    parts = [f"{units.count(step.requests)} answers of {units.count(step.tokens)} tokens"]
+    parts.append(f"{units.count(step.users)} at a time")
+    parts += [f"by {step.servers} servers"] if step.servers > 1 else []
+    parts += [f"{units.count(step.cycles)} times"] if step.cycles > 1 else []
+    return f"{step.name}: {', '.join(parts)}"

@@ -1,0 +1,231 @@
+"""Memory checks of real embedded servers: what they find, what stays, and what starts nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import psutil
+import pytest
+
+import hxbench as hx
+from hxbench import cli
+from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.records import run_directory
+from hxbench.render import past_runs
+from hxbench.render.completeness import RESULT_MIME
+from hxbench.servers.model import model_file
+
+SMALL: dict[str, Any] = {
+    "target__embedded": {"threads": 1, "slots": 2, "context": 1024},
+    "target__protocol": "anthropic-messages",
+    "objectives": {"memory": "1 GB"},
+}
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("HXBENCH_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[str], NoReturn]) -> Path:
+    """A whole check, small: one and two requests at once of eight tokens."""
+    try:
+        model_file("smollm2-135m", print)
+    except InputError as error:
+        unavailable(str(error))
+    folder = tmp_path_factory.mktemp("checked") / "check"
+    hx.memory("smollm2-135m", folder, at_once="1, 2", tokens=8, loaded="2 GB", **SMALL)
+    return folder
+
+
+def test_a_real_server_holds_what_the_requirements_allow(recorded: Path) -> None:
+    check = hx.open_memory(recorded)
+    found = {each.id: each for each in check.found}
+    assert [
+        "memory_at_once.1", "memory_at_once.2", "memory_growth", "memory_own_to_shared",
+        "memory_loaded.largest", "memory.peak",
+    ] == list(found)  # fmt: skip
+    undecided = {each.reason for each in found.values() if each.verdict == "INCONCLUSIVE"}
+    assert {"samples a second" in reason for reason in undecided} <= {True}  # on a crowded machine
+    assert {"FAIL"}.isdisjoint(each.verdict for each in found.values())
+    growth, ratio = found["memory_growth"], found["memory_own_to_shared"]
+    assert (20, 1.5) == (len(_asked(recorded, "growth")), ratio.limit)
+    assert growth.estimate is not None
+    assert abs(growth.estimate) < 100 * 1024**2
+    assert ratio.estimate is not None
+    assert 1.5 < ratio.estimate < 4.5
+
+
+def _asked(folder: Path, name: str) -> list[Any]:
+    exchanges = json.loads((folder / "records" / "exchanges.json").read_text())
+    return [each for each in exchanges if each["name"] == name]
+
+
+def test_every_request_says_something_else_and_went_to_the_endpoint_of_its_dialect(recorded: Path) -> None:
+    asked = _asked(recorded, "growth")
+    assert ({"/v1/messages"}, {200}) == ({each["path"] for each in asked}, {each["status"] for each in asked})
+    assert 20 == len({each["request"] for each in asked})
+
+
+def test_four_servers_are_sampled_as_one_and_answer_one_request_each(recorded: Path) -> None:
+    row = hx.open_memory(recorded).frame.set_index("name").loc["own servers"]
+    alone = hx.open_memory(recorded).frame.set_index("name").loc["one server"]
+    assert 3.5 < row["idle_bytes"] / alone["idle_bytes"] < 4.5
+    assert 4 == len(_asked(recorded, "own servers"))
+    assert row["pss_peak_bytes"] < row["peak_bytes"]
+
+
+def test_a_check_shows_itself_as_text_table_figure_and_result(recorded: Path) -> None:
+    check = hx.open_memory(recorded)
+    assert f"memory {recorded}" == repr(check).splitlines()[-1]
+    assert "Memory, 4 servers to one" in check._repr_html_()
+    assert ["at once", "at once", "growth", "own servers", "one server"] == check.table["Step"].tolist()
+    assert ["at once, 1 at a time", "at once, 2 at a time"] == [
+        drawn.name for drawn in check.figures.memory().data[:2]
+    ]
+    result = check.result()
+    assert result.data["status"] in ("PASS", "INCONCLUSIVE")
+    assert RESULT_MIME in result._repr_mimebundle_()
+
+
+def test_what_is_there_is_opened_and_not_measured_again(recorded: Path) -> None:
+    before = (recorded / "records" / "series.parquet").stat().st_mtime_ns
+    assert recorded == hx.memory(None, recorded).path
+    assert before == (recorded / "records" / "series.parquet").stat().st_mtime_ns
+
+
+def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: Path) -> None:
+    assert [] == hx.open_memory(recorded).faults
+    copy = workplace / "copy"
+    subprocess.run(["cp", "-r", str(recorded), str(copy)], check=True)
+    (copy / "records" / "exchanges.json").write_text("[]")
+    assert ["records/exchanges.json: is not the file whose SHA-256 stands in manifest.json"] == (
+        hx.open_memory(copy).faults
+    )
+    assert {"INCONCLUSIVE"} == {each.verdict for each in hx.open_memory(copy).found}
+    (copy / "memory.json").write_text('{"steps": [{"nme": 1}]}')
+    with pytest.raises(EvidenceError, match=r"memory\.json: not readable: "):
+        hx.open_memory(copy).footprints  # noqa: B018
+
+
+def test_the_command_prints_the_verdicts_of_what_is_there(
+    recorded: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run_command(["memory", "--out", str(recorded)]) in (0, 3)
+    assert "Memory grown by 20 answers" in capsys.readouterr().out
+    cli.run_command(["memory", "--out", str(recorded), "--json"])
+    assert "memory_at_once.1" == json.loads(capsys.readouterr().out)[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--url", "http://127.0.0.1:1"],
+            "memory: target.server: expected embedded, whose servers it starts and ends, got http://127.0.0.1:1",
+        ),
+        (["--at-once", "x"], "memory: at_once: expected a whole number such as 400, got x"),
+        (["--checks", "growht"], "memory: checks: unknown check growht; did you mean growth"),
+        (["--loaded", "2"], "memory: loaded: expected a size such as 1.5 GB, got 2"),
+    ],
+)
+def test_what_cannot_work_starts_nothing(
+    workplace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert 2 == cli.run_command(["memory", "--model", "m", *arguments])
+    assert f"hxbench: {message}\n" == capsys.readouterr().err
+    assert [] == list(workplace.iterdir())
+
+
+def test_a_folder_with_something_else_is_neither_opened_nor_written(workplace: Path) -> None:
+    with pytest.raises(DirectoryError, match=r": not a memory check: it has no file memory\.json"):
+        hx.open_memory(workplace)
+    (workplace / "records").mkdir()
+    with pytest.raises(DirectoryError, match=r"holds a run already; choose another folder"):
+        hx.memory("smollm2-135m", workplace)
+
+
+def test_a_check_is_no_run_and_no_earlier_attempt_of_one(recorded: Path) -> None:
+    with pytest.raises(DirectoryError, match=r": not a run but a memory check; hx\.open_memory opens it"):
+        hx.open(recorded)
+    (found,) = past_runs.find(recorded.parent)
+    assert (False, "a memory check: hx.open_memory opens it") == (found.is_run, found.why)
+    first_line = (recorded / "profile.yaml").read_text().splitlines()[0]
+    sha256 = first_line.removeprefix(run_directory.HASH_LINE)
+    assert 0 == run_directory.earlier_runs(recorded.parent / "another", sha256)
+
+
+def started(*arguments: str) -> "subprocess.Popen[str]":
+    """A check of growth in the folder `cut`, once its step has begun."""
+    command = [
+        sys.executable,
+        "-m",
+        "hxbench.cli",
+        "memory",
+        "--checks",
+        "growth",
+        "--out",
+        "cut",
+        *arguments,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("step 1 of 1"):
+            break
+    return process
+
+
+def test_a_server_that_is_killed_leaves_its_step_undecided_and_says_so(
+    recorded: Path, workplace: Path
+) -> None:
+    with started() as process:
+        server = None
+        while server is None:
+            family = psutil.Process(process.pid).children(recursive=True)
+            server = next((each for each in family if "hxbench.servers.embedded" in each.cmdline()), None)
+        time.sleep(4)
+        server.kill()
+        assert 3 == process.wait(120)
+    assert {("INCONCLUSIVE", "not every process of the server was sampled: one ended")} == {
+        (each.verdict, each.reason) for each in hx.open_memory(workplace / "cut").found
+    }
+
+
+def test_a_server_that_does_not_start_is_one_line_and_leaves_the_reason(
+    recorded: Path, workplace: Path
+) -> None:
+    command = [sys.executable, "-m", "hxbench.cli", "memory", "--checks", "growth", "--out", "cut"]
+    command += ["--set", "target.ready.path=/nothing", "--set", "target.ready.within=1 s"]
+    ended = subprocess.run(command, capture_output=True, text=True)
+    said = ended.stderr.splitlines()[-1]
+    assert 4 == ended.returncode
+    assert said.startswith("hxbench: ")
+    assert said.endswith("; what was measured is kept")
+    assert "HTTP 404, not 200" in said
+    assert {"it was not measured to its end"} == {
+        each.reason for each in hx.open_memory(workplace / "cut").found
+    }
+
+
+def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workplace: Path) -> None:
+    with started() as process:
+        time.sleep(2.5)
+        process.send_signal(signal.SIGINT)
+        assert 130 == process.wait(120)
+    check = hx.open_memory(workplace / "cut")
+    assert (signal.SIGINT, []) == (check.signal, check.faults)
+    assert len(check.series) > 0
+    assert {("INCONCLUSIVE", "it was not measured to its end")} == {
+        (each.verdict, each.reason) for each in check.found
+    }
