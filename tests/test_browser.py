@@ -23,7 +23,7 @@ from hxbench.render.plot_data import PLOTLY_MIME
 from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
-FIGURES = [name for name in vars(Figures) if not name.startswith("_")]
+FIGURES = [name for name, each in vars(Figures).items() if callable(each) and not name.startswith("_")]
 KINDS = ("certificate", "notebook")
 
 

@@ -13,8 +13,9 @@ from hostile import PAYLOADS
 from outputs_by_hand import judged, recorded, ttft
 from runs_by_hand import good, store
 
-from hxbench import sweeping, workbench
+from hxbench import workbench
 from hxbench.errors import DirectoryError
+from hxbench.records.run_directory import SWEEP_NOTE
 from hxbench.render import index_page
 from hxbench.render.past_runs import Number, find
 from hxbench.render.trend import HEIGHT, WIDTH, trend
@@ -95,7 +96,7 @@ def test_what_has_no_certificate_is_named_for_what_it_is(tmp_path: Path) -> None
 
 def test_a_sweep_is_named_and_its_page_is_linked(tmp_path: Path) -> None:
     (tmp_path / "a sweep").mkdir()
-    (tmp_path / "a sweep" / sweeping.NOTE).write_text("{}")
+    (tmp_path / "a sweep" / SWEEP_NOTE).write_text("{}")
     (tmp_path / "a sweep" / "benchmark.html").touch()
     assert {"a sweep": "a sweep"} == whys(tmp_path)
     assert 'href="./a%20sweep/benchmark.html">a sweep</a>: a sweep' in index_page.page(find(tmp_path))

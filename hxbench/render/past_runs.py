@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE
+from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE, SWEEP_NOTE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
-SWEEP = "sweep.json"  # in the folder of a sweep, whose runs lie inside it
 _LONGEST = 200  # characters of a foreign text
 _LONGEST_WORD = 16  # of a status or verdict; CONDITIONAL has 11
 _LARGEST = 50_000_000  # bytes; a certificate has a hundred thousand
@@ -107,7 +106,7 @@ def _opened(path: Path, changed: datetime) -> Found:
 def _what_else(path: Path) -> str:
     if (path / MEMORY_NOTE).is_file():
         return "a memory check: hx.open_memory opens it"
-    return "a sweep" if (path / SWEEP).is_file() else "holds no run"
+    return "a sweep" if (path / SWEEP_NOTE).is_file() else "holds no run"
 
 
 def _is_run(path: Path) -> bool:
