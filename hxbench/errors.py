@@ -6,6 +6,7 @@ HxbenchError                    4  hxbench itself, or a record that cannot be us
 │   ├── TargetError                the server is not there, not ready or not the one asked for
 │   └── DirectoryError             a folder or file that cannot be read or written
 ├── BusyError                   2  another run measures on this machine
+├── PrometheusError             4  no answer that can be used; a run notes it and goes on
 ├── EvidenceError               4  a run directory that does not hold what it should
 ├── UnsoundError                1  a run in which `verify` finds faults, so that nobody should sign it
 └── IncompleteError             4  the run ended before its records were whole
@@ -40,6 +41,10 @@ class DirectoryError(InputError):
 
 class BusyError(HxbenchError):
     exit_status = 2
+
+
+class PrometheusError(HxbenchError):
+    pass
 
 
 class EvidenceError(HxbenchError):
