@@ -165,6 +165,15 @@ def test_a_token_is_sent_as_such_and_a_proxy_is_not_asked(monkeypatch: pytest.Mo
     assert ("POST", "Bearer secret-token") == (request.method, request.headers["authorization"])
 
 
+def test_prometheus_is_told_how_old_a_value_may_be() -> None:
+    with Asked(lambda _: [plain(200, vector("1"))]) as server:
+        client = Client(server.url, None, 5, lookback_s=2)
+        client.instant("up", 1000.5)
+        client.close()
+        [request] = server.requests
+    assert "/api/v1/query?query=up&lookback_delta=2.000&time=1000.500" == request.path
+
+
 def test_a_long_range_is_asked_in_parts_that_prometheus_takes() -> None:
     body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": []}})
     with Asked(lambda _: [plain(200, body)]) as server:

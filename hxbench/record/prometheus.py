@@ -131,8 +131,9 @@ def _cause(error: BaseException) -> str:
 class Client:
     """One Prometheus."""
 
-    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
-        self._url = url
+    def __init__(self, url: str, token: str | None, timeout_s: float, lookback_s: float = 300.0) -> None:
+        """`lookback_s`: how old a value may be, where Prometheus is new enough to let itself be told."""
+        self._url, self._lookback = url, {"lookback_delta": _written(lookback_s)}
         self._session = _Session(url, timeout_s)
         headers = {"Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
@@ -145,12 +146,12 @@ class Client:
         self._connect.close()
 
     def instant(self, query: str, at_s: float | None = None) -> Answer:
-        """Returns the value of each series at a time, by default now; it may be five minutes old.
+        """Returns the value of each series at a time, by default now.
 
         Raises: PrometheusError, one line, for whatever went wrong.
         """
-        params = {} if at_s is None else {"time": _written(at_s)}
-        return self._answer(lambda: self._connect.custom_query(query, params))
+        time_of_it = {} if at_s is None else {"time": _written(at_s)}
+        return self._answer(lambda: self._connect.custom_query(query, self._lookback | time_of_it))
 
     def range(self, query: str, start_s: float, end_s: float, step_s: float) -> Answer:
         """Returns the values of each series every `step_s` from start to end, both included.
@@ -192,7 +193,7 @@ def _parts(start_s: float, end_s: float, step_s: float) -> Iterator[tuple[float,
 def _points(result: Any) -> Iterator[Point]:
     """Yields the points of a vector, a matrix, or a scalar, which is one point without a series."""
     if len(result) == 2 and not isinstance(result[0], dict):
-        yield Point("", float(result[0]), float(result[1]))
+        yield Point("{}", float(result[0]), float(result[1]))
         return
     for series in result:
         labels = json.dumps(series["metric"], sort_keys=True)
