@@ -99,6 +99,10 @@ def test_the_address_comes_from_the_environment_and_says_so() -> None:
             {"queries": {"a": {"query": "x", "at_most": "4 s"}}},
         ),
         (
+            "prometheus.queries.a.at_most: expected a limit of 0 or more, got -1",
+            {"queries": {"a": {"query": "x", "at_most": -1}}},
+        ),
+        (
             "prometheus.queries.a.at_least: has no place beside at_most; ask the same under another name",
             {"queries": {"a": {"query": "x", "at_most": 4, "at_least": 1}}},
         ),

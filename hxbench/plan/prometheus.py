@@ -67,9 +67,12 @@ class Query(Section):
 
     def _limit(self, key: str, written: str | float) -> float:
         try:
-            return units.parse(written, _KINDS[self.unit])
+            limit = units.parse(written, _KINDS[self.unit])
         except ValueError as error:
             raise broken((key,), f"{error}; the unit is {self.unit}") from None
+        if limit < 0:
+            raise broken((key,), f"expected a limit of 0 or more, got {written}")
+        return limit
 
 
 class Prometheus(Section):
