@@ -41,11 +41,16 @@ def counted() -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def llm(prometheus: StartedPrometheus, counted: list[int]) -> Iterator[Server]:
-    """A service with metrics, known to Prometheus as the job `llm`."""
+def service(counted: list[int]) -> Iterator[Server]:
     with Server(Behaviour(metrics=lambda _: [exposed(counted)])) as server:
-        prometheus.scrape({"llm": f"127.0.0.1:{server.port}"})
         yield server
+
+
+@pytest.fixture
+def llm(prometheus: StartedPrometheus, service: Server) -> Server:
+    """A service with metrics, known to Prometheus as the job `llm`."""
+    prometheus.scrape({"llm": f"127.0.0.1:{service.port}"})
+    return service
 
 
 def section(url: str, **more: Any) -> Prometheus:
@@ -108,10 +113,31 @@ def test_scrapes_are_stored_as_they_were_on_this_machines_clock(
     assert {1.0} == set(rows["value"])
 
 
+def test_a_service_that_goes_down_meanwhile_is_seen_down(
+    tmp_path: Path, prometheus: StartedPrometheus
+) -> None:
+    alive = [True]
+    with Server(Behaviour(metrics=lambda _: [exposed([5]) if alive else plain(500, "")])) as other:
+        prometheus.scrape({"other": f"127.0.0.1:{other.port}"})
+
+        def load() -> None:
+            time.sleep(1.5)
+            alive.clear()
+            time.sleep(2.5)
+
+        watched = section(prometheus.url, coverage=("other",), queries=queries(two='sum(two{job="other"})'))
+        noted, rows = asked(tmp_path, watched, load=load)
+    up = rows[rows["name"] == "coverage"].sort_values("time_ns")["value"].tolist()
+    assert (1.0, 0.0) == (up[0], up[-1])
+    two = rows.loc[rows["name"] == "two", "time_ns"]
+    assert two.max() < noted[1]["end_ns"]  # gone at once: no value of it is kept for the five minutes
+
+
 def test_not_a_number_is_counted_and_absent_and_several_series_are_counted(
     tmp_path: Path, prometheus: StartedPrometheus, llm: Server
 ) -> None:
-    noted, rows = asked(tmp_path, section(prometheus.url, queries=queries(nan="broken_gauge", two="two")))
+    wanted = queries(nan='broken_gauge{job="llm"}', two='two{job="llm"}')
+    noted, rows = asked(tmp_path, section(prometheus.url, queries=wanted))
     nan, two = noted[1:]
     assert (1, 0) == (nan["series"], nan["samples"])
     assert nan["not_numbers"] > 0

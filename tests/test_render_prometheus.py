@@ -1,6 +1,7 @@
 """What Prometheus said, as a figure, on the certificate's page and in words."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -31,12 +32,19 @@ def test_the_frame_holds_every_answer_with_its_time_since_the_measured_phase_beg
     assert [-3.0, -2.0, -1.0, 0.0] == shown.loc[shown["name"] == "asked", "time_s"].tolist()[:4]
 
 
-def test_a_gap_in_the_answers_is_no_zero() -> None:
+def test_a_gap_in_the_answers_is_no_line_and_no_zero() -> None:
     made = Figures(watched(gone=(5, 8))).prometheus()
     assert made is not None
-    asked = made.data[1]
-    assert {3.0} == set(asked.y.tolist())
-    assert 4.0 == np.diff(asked.x).max()
+    values = dict(zip(made.data[1].x.tolist(), made.data[1].y.tolist(), strict=True))
+    assert [3.0, 3.0] == [values[4.0], values[8.0]]
+    assert math.isnan(values[6.0])
+    assert {3.0} == {value for value in values.values() if not math.isnan(value)}
+
+
+def test_a_single_answer_that_is_missing_breaks_no_line() -> None:
+    made = Figures(watched(gone=(5, 6))).prometheus()
+    assert made is not None
+    assert not np.isnan(made.data[1].y).any()
 
 
 def test_without_a_prometheus_there_is_no_figure() -> None:

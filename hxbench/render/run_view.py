@@ -98,8 +98,13 @@ class Figures:
         units_of = {COVERAGE: "count"} | {name: query.unit for name, query in asked.queries.items()}
         limits = {name: list(map(_limit, query.objectives(name))) for name, query in asked.queries.items()}
         drawn = {name: each for name, each in limits.items() if asked.queries[name].statistic != "increase"}
-        frame = self._frames.prometheus()
-        return figures.prometheus(frame, units_of, spans=spans(self._records), limits=drawn)
+        return figures.prometheus(
+            self._frames.prometheus(),
+            units_of,
+            longest_s=2 * asked.every,
+            spans=spans(self._records),
+            limits=drawn,
+        )
 
     def waterfall(self, count: int = 10) -> Figure:
         """Returns where the time of the median, the p95 and the slowest good requests went, part by part."""

@@ -1,6 +1,7 @@
 """What Prometheus said of the services, on the run's time axis: one panel a query."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -16,10 +17,14 @@ def prometheus(
     frame: pd.DataFrame,
     units_of: Mapping[str, str],
     *,
+    longest_s: float,
     spans: Sequence[Span] = (),
     limits: Mapping[str, Sequence[Limit]],
 ) -> Figure:
-    """Returns the answers to each query of `units_of` over time, from `Frames.prometheus`."""
+    """Returns the answers to each query of `units_of` over time, from `Frames.prometheus`.
+
+    A line is broken where no value is for longer than `longest_s`.
+    """
     names = [name for name in units_of if (frame["name"] == name).any()]
     if not names:
         return nothing(_TITLE, "It gave no number.")
@@ -30,11 +35,20 @@ def prometheus(
         for (labels, trial), part in mine.groupby(["labels", "trial"]):
             first = trial == shown["trial"].min()
             called = f"{name}{_labelled(str(labels))}" + ("" if first else f", trial {trial}")
-            line(figure, part, "value", row, escape(called), BLUE if first else None, "%{y:.4~g}")
+            whole = _broken(part, max(longest_s, 2 * (width or 0)))
+            line(figure, whole, "value", row, escape(called), BLUE if first else None, "%{y:.4~g}")
         draw_levels(figure, row, limits.get(name, ()), float(mine["value"].max()), units_of[name])
         if (lowest := float(mine["value"].min())) < 0:
             figure.update_yaxes(range=[1.25 * lowest, None], row=row)
-    return timed(figure, spans, [_titled(name, units_of[name]) for name in names], trials=len(names))
+    titles = [_titled(name, units_of[name]) for name in names]
+    return timed(figure, spans, titles, trials=1 + len(figure.data) - len(names))
+
+
+def _broken(part: pd.DataFrame, longest_s: float) -> pd.DataFrame:
+    """Returns a line with an empty point in each gap, so that nothing is drawn over it."""
+    since = part["time_s"].diff()
+    gaps = part.assign(value=math.nan, time_s=part["time_s"] - since / 2)[since > longest_s]
+    return pd.concat([part, gaps]).sort_values("time_s") if len(gaps) else part
 
 
 def _labelled(labels: str) -> str:
