@@ -279,8 +279,10 @@ class Recording:
 
         token = os.environ[section.token_env] if section.token_env else None
         with closing(watching.Watch(section, token, trial, self._dir, asked.raise_if_asked)) as watch:
-            self._show.say(f"waiting for a scrape by {section.url}")
+            self._show.say(f"waiting for {section.url}")
             watch.begin()
+            if watch.failed is not None:
+                self._show.say(f"{watch.failed}; the run goes on without it")
             yield
             self._watched += watch.end()
 

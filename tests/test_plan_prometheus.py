@@ -25,7 +25,7 @@ def test_coverage_and_each_limit_are_objectives_in_base_units() -> None:
         Objective("prometheus.coverage", "share", ">=", 1.0, "share"),
         Objective("prometheus.latency", "mean", "<=", 0.25, "s"),
         Objective("prometheus.counter", "increase", ">=", 1.5, "count"),
-    ) == watched.limits_on_all
+    ) == watched.all_objectives
 
 
 def test_the_resolved_document_resolves_to_itself() -> None:
@@ -45,7 +45,7 @@ def test_an_address_alone_asks_nothing() -> None:
     ).profile
     assert "http://p:1" == profile.prometheus.url
     assert profile.watched is None
-    assert () == profile.limits_on_all
+    assert () == profile.all_objectives
 
 
 def test_the_address_comes_from_the_environment_and_says_so() -> None:

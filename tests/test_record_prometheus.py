@@ -152,6 +152,15 @@ def test_not_a_number_stays_so_and_is_no_zero() -> None:
     assert [math.inf, -math.inf, 0.0] == values[1:]
 
 
+def test_half_a_surrogate_pair_comes_back_as_a_question_mark() -> None:
+    half = '"\\ud800"'
+    body = vector("1", warnings=["half"]).replace('"half"', half).replace('"0"', half)
+    with Asked(lambda _: [plain(200, body)]) as server:
+        answer = asked(server.url)
+    assert ("?",) == answer.warnings
+    assert ['{"n": "?"}'] == [point.labels for point in answer.points]
+
+
 def test_no_series_is_an_answer_without_points() -> None:
     with Asked(lambda _: [plain(200, vector())]) as server:
         assert () == asked(server.url).points

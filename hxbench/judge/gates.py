@@ -34,7 +34,7 @@ def evaluate(measured: Measured) -> list[Gate]:
     Each PASS errs with ALPHA_PASS, all FAILs together with ALPHA_FAIL (Holm), divided by the planned looks.
     """
     profile = measured.records.profile
-    objectives, alpha = profile.limits_on_all, ALPHA_FAIL / profile.load.looks
+    objectives, alpha = profile.all_objectives, ALPHA_FAIL / profile.load.looks
     own = [evidence_for(measured, objective) for objective in profile.objectives]
     evidence = [*own, *(watched.evidence(measured, each) for each in objectives[len(own) :])]
     tested = [p for each in evidence if (p := each.p_fail) is not None]

@@ -228,14 +228,14 @@ class Profile(Section):
         return self.prometheus if self.prometheus is not None and self.prometheus.asks else None
 
     @property
-    def limits_on_all(self) -> tuple[Objective, ...]:
+    def all_objectives(self) -> tuple[Objective, ...]:
         """The objectives, and the limits on what Prometheus answers."""
         return (*self.objectives, *(self.watched.objectives if self.watched else ()))
 
     @property
     def looks_after(self) -> tuple[int, ...]:
         """After how many trials the limits are looked at; without any there is nothing to end early for."""
-        return self.load.looks_after if self.limits_on_all else (self.load.trials,)
+        return self.load.looks_after if self.all_objectives else (self.load.trials,)
 
     @model_validator(mode="before")
     @classmethod

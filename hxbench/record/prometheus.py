@@ -94,7 +94,7 @@ class _Session(requests.Session):
         except (ValueError, RecursionError):
             self._refuse(f"{kind} instead of JSON", "give the address of Prometheus itself")
         warnings = document.get("warnings", []) if isinstance(document, dict) else []
-        return tuple(str(each)[:_SAID] for each in warnings) if isinstance(warnings, list) else ()
+        return tuple(_whole(str(each)[:_SAID]) for each in warnings) if isinstance(warnings, list) else ()
 
     def _refuse(self, what: str, to_do: str) -> NoReturn:
         raise PrometheusError(f"{self._url}: {what}; {to_do}") from None
@@ -118,7 +118,12 @@ def _reason(body: bytes) -> str:
         text = f"{document['errorType']}: {document['error']}"
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    return " ".join(text.split())[:_SAID] or "no reason given"
+    return _whole(" ".join(text.split())[:_SAID]) or "no reason given"
+
+
+def _whole(text: str) -> str:
+    """Returns text without halves of surrogate pairs, which no file takes."""
+    return text.encode(errors="replace").decode()
 
 
 def _cause(error: BaseException) -> str:
@@ -196,6 +201,6 @@ def _points(result: Any) -> Iterator[Point]:
         yield Point("{}", float(result[0]), float(result[1]))
         return
     for series in result:
-        labels = json.dumps(series["metric"], sort_keys=True)
+        labels = _whole(json.dumps(series["metric"], sort_keys=True, ensure_ascii=False))
         for time_s, value in series["values"] if "values" in series else [series["value"]]:
             yield Point(labels, float(time_s), float(value))

@@ -7,6 +7,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ POLL_S = 0.2
 class Watch:
     """What Prometheus says of one trial.
 
-    `poll` is called while waiting, and raises where somebody asked to stop.
+    `poll` is called while waiting, and raises where somebody asked to stop. `failed` says why nothing can be
+    asked any more.
     """
 
     def __init__(
@@ -39,8 +41,8 @@ class Watch:
         self._secrets = (token,) if token else ()
         self._client = Client(asked.url, token, asked.timeout, lookback_s=2 * asked.every)
         self._path = run_dir / "journal" / f"t{trial}-prometheus.jsonl"
-        self._begin_s = math.nan
-        self._failed: str | None = None
+        self._begin_s = 0.0
+        self.failed: str | None = None
 
     def close(self) -> None:
         """Lets go of the connection."""
@@ -51,60 +53,71 @@ class Watch:
         try:
             self._begin_s = self._scraped()
         except PrometheusError as error:
-            self._failed = str(error)
+            self.failed = str(error)
 
     def end(self) -> list[dict[str, Any]]:
         """Asks everything once the services have been scraped again; returns what was asked, one a query."""
-        try:
-            end_s = self._scraped() if self._failed is None else math.nan
-        except PrometheusError as error:
-            self._failed = str(error)
-            end_s = math.nan
+        load = self._load()
         with self._path.open("x") as file:
-            return [self._answered(name, query, end_s, file.write) for name, query in self._queries()]
+            return [self._answered(name, query, load, file.write) for name, query in self._queries()]
+
+    def _load(self) -> "_Load | None":
+        if self.failed is not None:
+            return None
+        try:
+            return _Load(self._begin_s, self._scraped(), self._shift_ns())
+        except PrometheusError as error:
+            self.failed = str(error)
+            return None
 
     def _queries(self) -> Iterator[tuple[str, str]]:
         yield from ((COVERAGE, _up(job)) for job in self._asked.coverage)
         yield from ((name, query.query) for name, query in self._asked.queries.items())
 
-    def _answered(self, name: str, query: str, end_s: float, store: Callable[[str], Any]) -> dict[str, Any]:
+    def _answered(
+        self, name: str, query: str, load: "_Load | None", store: Callable[[str], Any]
+    ) -> dict[str, Any]:
         noted = {"trial": self._trial, "name": name, "query": query, "series": 0, "samples": 0}
-        noted |= {"not_numbers": 0, "begin_ns": None, "end_ns": None, "warnings": [], "error": self._failed}
-        if self._failed is None:
+        noted |= {"not_numbers": 0, "begin_ns": None, "end_ns": None, "warnings": [], "error": self.failed}
+        self._poll()
+        if load is not None:
             try:
-                noted |= self._ask(name, query, end_s, store)
+                noted |= self._ask(name, query, load, store)
             except PrometheusError as error:
                 noted["error"] = str(error)
-        document: dict[str, Any] = json.loads(redact(json.dumps(noted), self._secrets))
+        document: dict[str, Any] = json.loads(self._redacted(noted))
         return document
 
-    def _ask(self, name: str, query: str, end_s: float, store: Callable[[str], Any]) -> dict[str, Any]:
-        points, warnings = self._points(name, query, end_s)
-        shift_ns = self._shift_ns()
+    def _ask(self, name: str, query: str, load: "_Load", store: Callable[[str], Any]) -> dict[str, Any]:
+        """Stores what a query gave, numbers alone, and returns what there is to say of it."""
+        points, warnings = self._points(name, query, load)
         numbers = [point for point in points if math.isfinite(point.value)]
         for point in numbers:
-            row = [_ns(point.time_s, shift_ns), self._trial, SOURCE, name, point.labels, point.value]
-            store(redact(json.dumps(row), self._secrets) + "\n")
+            row = [load.stamp_ns(point.time_s), self._trial, SOURCE, name, point.labels, point.value]
+            store(self._redacted(row) + "\n")
         return {
             "series": len({point.labels for point in points}),
             "samples": len(numbers),
             "not_numbers": len(points) - len(numbers),
-            "begin_ns": _ns(self._begin_s, shift_ns),
-            "end_ns": _ns(end_s, shift_ns),
-            "warnings": list(warnings),
+            "begin_ns": load.stamp_ns(load.begin_s),
+            "end_ns": load.stamp_ns(load.end_s),
+            "warnings": warnings,
         }
 
-    def _points(self, name: str, query: str, end_s: float) -> tuple[list[Point], list[str]]:
+    def _redacted(self, value: Any) -> str:
+        return redact(json.dumps(value), self._secrets)
+
+    def _points(self, name: str, query: str, load: "_Load") -> tuple[list[Point], list[str]]:
         """Returns a service's scrapes as they were; of a query its values before, in and after the load."""
+        length_s, every = load.end_s - load.begin_s, self._asked.every
         if name == COVERAGE:
-            answers = [self._client.instant(f"{query}[{math.ceil(end_s - self._begin_s)}s]", end_s)]
+            answers = [self._client.instant(f"{query}[{math.ceil(length_s)}s]", load.end_s)]
         else:
-            every = self._asked.every
-            inside = self._begin_s + min(every, end_s - self._begin_s) / 2  # neither the first nor the last
+            inside = load.begin_s + min(every, length_s) / 2  # neither the first nor the last again
             answers = [
-                self._client.instant(query, self._begin_s),
-                self._client.range(query, inside, max(inside, end_s - 1e-3), every),
-                self._client.instant(query, end_s),
+                self._client.instant(query, load.begin_s),
+                self._client.range(query, inside, max(inside, load.end_s - 1e-3), every),
+                self._client.instant(query, load.end_s),
             ]
         warnings = dict.fromkeys(each for answer in answers for each in answer.warnings)
         return [point for answer in answers for point in answer.points], list(warnings)
@@ -136,12 +149,24 @@ class Watch:
         """Returns what to add to a time by Prometheus' clock for the monotonic stamp of this machine."""
         before_ns = time.monotonic_ns()
         now_s = self._now_s()
-        return (before_ns + time.monotonic_ns()) // 2 - _ns(now_s, 0)
+        return (before_ns + time.monotonic_ns()) // 2 - _ns(now_s)
+
+
+@dataclass(frozen=True)
+class _Load:
+    """From when to when, by Prometheus' clock, and what to add for monotonic stamps of this machine."""
+
+    begin_s: float
+    end_s: float
+    shift_ns: int
+
+    def stamp_ns(self, time_s: float) -> int:
+        return _ns(time_s) + self.shift_ns
 
 
 def _up(job: str) -> str:
     return f"up{{job={json.dumps(job)}}}"
 
 
-def _ns(seconds: float, shift_ns: int) -> int:
-    return round(seconds * 1000) * 1_000_000 + shift_ns  # Prometheus counts milliseconds
+def _ns(seconds: float) -> int:
+    return round(seconds * 1000) * 1_000_000  # Prometheus counts milliseconds
