@@ -46,7 +46,7 @@ def watched(
             labels = LABELS if name == "coverage" else "{}"
             parts.append(frame("series", columns | {"name": name, "labels": labels, "value": found[inside]}))
             entry = {"trial": int(trial), "name": name, "query": text, "series": 1, "not_numbers": 0}
-            entry |= {"samples": int(inside.sum()), "warnings": [], "error": None}
+            entry |= {"samples": int(inside.sum()), "warnings": [], "error": None, "may_be_old": False}
             entry |= {"begin_ns": int(ticks[0]), "end_ns": int(ticks[-1])}
             entries.append(entry | (noted if name == "asked" else {}))
     return replace(plain, series=pd.concat(parts, ignore_index=True), watched=entries)

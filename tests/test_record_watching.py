@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -85,6 +86,16 @@ def test_business_metrics_come_back_as_they_were_set(
     assert [None] * 5 == [each["error"] for each in noted]
     for name, value in GAUGES.items():
         assert {value} == set(rows.loc[rows["name"] == name, "value"])
+
+
+def test_a_prometheus_that_keeps_values_for_five_minutes_is_noted(
+    tmp_path: Path, prometheus: StartedPrometheus, llm: Server
+) -> None:
+    """It does unless it takes lookback_delta, which came after 2.42."""
+    noted, _ = asked(tmp_path, section(prometheus.url, queries=queries(one='two{job="llm", n="1"}')))
+    at = {"query": 'up{job="llm"}', "time": str(time.time() + 100), "lookback_delta": "2"}
+    found = httpx.get(f"{prometheus.url}/api/v1/query", params=at).json()["data"]["result"]
+    assert [False, bool(found)] == [each["may_be_old"] for each in noted]
 
 
 def test_a_counter_is_known_from_before_the_load_to_after_it(

@@ -74,12 +74,15 @@ def test_a_counter_is_drawn_without_the_limit_on_its_increase() -> None:
 
 
 def test_the_page_lists_queries_with_warnings_and_errors() -> None:
-    run = watched(warnings=["a store did not answer"], error="http://p: refused; start it", not_numbers=2)
+    refused = "http://p: refused; start it"
+    run = watched(warnings=["a store did not answer"], error=refused, not_numbers=2, may_be_old=True)
     given = certificates.build(run)
     shown = page(given, run.facts)
     assert "What Prometheus was asked" in shown
     assert "sum(waiting) (max):" in shown
-    assert "samples, 2 not a number; warns: a store did not answer; http://p: refused; start it" in shown
+    assert (
+        "samples, 2 not a number, which may be up to 5 minutes old; warns: a store did not answer; " + refused
+    ) in shown
     assert "What Prometheus was asked" not in page(certificates.build(records()), run.facts)
 
 

@@ -118,6 +118,7 @@ def _asked_row(records: Records, name: str, query: str) -> dict[str, Any]:
         "is_bound": written is not None and written.is_bound,
         "samples": sum(each["samples"] for each in mine),
         "not_numbers": sum(each["not_numbers"] for each in mine),
+        "may_be_old": any(each["may_be_old"] for each in mine),
         "warnings": list(dict.fromkeys(text for each in mine for text in each["warnings"])),
         "errors": list(dict.fromkeys(each["error"] for each in mine if each["error"])),
     }

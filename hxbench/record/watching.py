@@ -65,7 +65,8 @@ class Watch:
         if self.failed is not None:
             return None
         try:
-            return _Load(self._begin_s, self._scraped(), self._shift_ns())
+            end_s = self._scraped()
+            return _Load(self._begin_s, end_s, self._shift_ns(), self._keeps_old(end_s))
         except PrometheusError as error:
             self.failed = str(error)
             return None
@@ -79,6 +80,7 @@ class Watch:
     ) -> dict[str, Any]:
         noted = {"trial": self._trial, "name": name, "query": query, "series": 0, "samples": 0}
         noted |= {"not_numbers": 0, "begin_ns": None, "end_ns": None, "warnings": [], "error": self.failed}
+        noted |= {"may_be_old": False}
         self._poll()
         if load is not None:
             try:
@@ -102,6 +104,7 @@ class Watch:
             "begin_ns": load.stamp_ns(load.begin_s),
             "end_ns": load.stamp_ns(load.end_s),
             "warnings": warnings,
+            "may_be_old": load.keeps_old and name != COVERAGE,
         }
 
     def _redacted(self, value: Any) -> str:
@@ -142,6 +145,11 @@ class Watch:
         points = self._client.instant(f"min(timestamp({_up(job)}))").points
         return any(point.value >= since_s for point in points)
 
+    def _keeps_old(self, end_s: float) -> bool:
+        """Tells whether Prometheus gives values older than asked for: of scrapes long before that time."""
+        at_s = end_s + 2.5 * self._asked.every  # nothing can have been scraped by then
+        return any(self._client.instant(_up(job), at_s).points for job in self._asked.coverage)
+
     def _now_s(self) -> float:
         return self._client.instant("time()").points[0].value
 
@@ -159,6 +167,7 @@ class _Load:
     begin_s: float
     end_s: float
     shift_ns: int
+    keeps_old: bool
 
     def stamp_ns(self, time_s: float) -> int:
         return _ns(time_s) + self.shift_ns
