@@ -3,6 +3,7 @@
 --quick: each experiment shorter and once, below two minutes; printed, nothing written.
 --peers: also the clients of vLLM and GuideLLM, in environments of their own in .venv-benchmark.
 --repetitions N: how often each experiment is done.
+--notebooks: only what notebooks and pages cost; the rest of results.json stays.
 --render: the page again from results.json, without measuring.
 Interrupted, it prints what was measured until then and writes nothing.
 """
@@ -19,7 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import opponents, peers, table
+from benchmarks import opponents, peers, rendering, table
 from benchmarks.experiments import CLIENTS, FULL, QUICK, Session, takes_part
 from benchmarks.measure import one
 from hxbench import __version__
@@ -43,6 +44,7 @@ def main(arguments: list[str]) -> int:
     for flag, text in (
         ("--quick", "each experiment shorter and once; printed, nothing written"),
         ("--peers", "also vLLM's and GuideLLM's clients (gigabytes the first time)"),
+        ("--notebooks", "only what notebooks and pages cost, beside what results.json has"),
         ("--render", "the page again from results.json"),
     ):
         parser.add_argument(flag, action="store_true", help=text)
@@ -51,7 +53,7 @@ def main(arguments: list[str]) -> int:
     )
     asked = parser.parse_args(arguments)
     try:
-        results = json.loads(RESULTS.read_text()) if asked.render else _measured(asked)
+        results = _results(asked)
     except (HxbenchError, OSError) as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
@@ -63,6 +65,18 @@ def main(arguments: list[str]) -> int:
         README.write_text(table.quoted(README.read_text(), results))
     print(page)
     return 0
+
+
+def _results(asked: argparse.Namespace) -> dict[str, Any]:
+    if not (asked.render or asked.notebooks):
+        return _measured(asked)
+    stored: dict[str, Any] = json.loads(RESULTS.read_text())
+    if asked.notebooks:
+        experiments = rendering.WAYS.keys()
+        stored["rows"] = [row for row in stored["rows"] if row["experiment"] not in experiments]
+        stored["rows"] += rendering.rows(asked.repetitions or FULL.repetitions)
+        stored["versions"] |= _versions(None)
+    return stored
 
 
 def _measured(asked: argparse.Namespace) -> dict[str, Any]:
@@ -81,6 +95,7 @@ def _measured(asked: argparse.Namespace) -> dict[str, Any]:
         return one(client, experiment, cores, nginx)
 
     rows = rows_of(order(session, [*CLIENTS, *others]), measure, skipped)
+    rows += rendering.rows(session.repetitions)
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": _machine(),
@@ -129,7 +144,7 @@ def _machine() -> dict[str, Any]:
 
 def _versions(nginx: str | None) -> dict[str, str]:
     found = {"hxbench": __version__}
-    for package in ("httpx", "aiohttp"):
+    for package in ("httpx", "aiohttp", "papermill", "nbconvert"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

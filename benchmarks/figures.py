@@ -63,6 +63,10 @@ ARRIVALS = {
     for kind in ("constant", "poisson")
 }
 START = Figure("start to first request, s", "start", of("start_s"))
+RUN_HEADLESS = Figure("executed headless, s", "notebook", of("seconds"))
+NOTEBOOK_SIZE = Figure("executed notebook, kB", "notebook", of("bytes", 1e-3))
+PAGE_WRITTEN = Figure("page written, s", "page", of("seconds"))
+PAGE_SIZE = Figure("page, kB", "page", of("bytes", 1e-3))
 
 
 def spread(rows: Sequence[Row], figure: Figure, client: str) -> Spread | None:

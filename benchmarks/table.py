@@ -27,6 +27,12 @@ _TABLES = (
         "Start: from the process to the first request of the load at the server, which is there already. "
         "Of vLLM and GuideLLM the error of arrivals is that from an even rate which begins with the first.",
     ),
+    (
+        "Notebooks and pages: `validation` on a run of 100 000 tokens, each in a process of its own",
+        (figures.RUN_HEADLESS, figures.NOTEBOOK_SIZE, figures.PAGE_WRITTEN, figures.PAGE_SIZE),
+        "Without a kernel: the same cells in one shell, which is what the questions themselves take. "
+        "The page of nbconvert draws no figure and asks the network for scripts; ours holds what it needs.",
+    ),
 )
 _MARKS = "<!-- benchmark: written by make benchmark -->", "<!-- end of benchmark -->"
 _MET = {True: "ok", False: "**missed**", None: "not measured"}
@@ -38,6 +44,8 @@ def render(results: Mapping[str, Any]) -> str:
     clients = list(dict.fromkeys(row["client"] for row in rows))
     lines = ["# hxbench's load generator beside others", "", *_head(results), ""]
     for title, columns, note in _TABLES:
+        if not any(spread(rows, figure, HXBENCH) for figure in columns):
+            continue
         lines += [f"## {title}", "", *_table(rows, clients, columns), "", note, ""]
     lines += ["## Targets", "", *_targets(reached(rows)), ""]
     lines += [f"Not measured: {each}" for each in results["skipped"]]

@@ -12,7 +12,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from hxbench import __version__, units
-from hxbench.errors import HxbenchError, IncompleteError, InputError
+from hxbench.errors import HxbenchError, IncompleteError, InputError, StoppedError
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved
 from hxbench.plan.outline import outline
@@ -43,7 +43,6 @@ from hxbench.record.supervisor import (
 )
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
-from hxbench.render.outline import sentence
 from hxbench.render.progress import View
 from hxbench.servers import embedded, reference
 from hxbench.servers.model import MODELS, model_file
@@ -129,7 +128,8 @@ class Recording:
             self._dir = self._make_dir()
             try:
                 ending = self._measure(asked)
-            except InputError:
+                self._say_if_stopped(ending)
+            except (InputError, StoppedError):
                 self._remove()
                 raise
             except OSError as error:
@@ -157,7 +157,7 @@ class Recording:
         """Takes back the folder of a run that never began; a folder the user made stays."""
         for name in ("records", "journal", PROBE):
             shutil.rmtree(self._dir / name, ignore_errors=True)
-        for name in ("profile.yaml", "server.log", "log.txt"):
+        for name in ("profile.yaml", "facts.json", "server.log", "log.txt"):
             (self._dir / name).unlink(missing_ok=True)
         if not any(self._dir.iterdir()):
             self._dir.rmdir()
@@ -165,7 +165,7 @@ class Recording:
     def _measure(self, asked: StopRequest) -> dict[str, Any]:
         self._show.say(f"profile {self._profile.name} {self._resolved.sha256}")
         self._show.say(f"run {self._dir}")
-        self._show.say(sentence(outline(self._profile, self._plans)))
+        self._show.begin(outline(self._profile, self._plans))
         with (self._dir / "log.txt").open("ab") as log:
             try:
                 ending: dict[str, Any] = {"state": "complete", "reason": self._until_decided(asked, log)}
@@ -203,6 +203,7 @@ class Recording:
             yield child
         finally:
             child.stop(timeout=DECODER_END_S)
+            self._show_end(child)
 
     def _is_decided(self, look: str) -> bool:
         """Judges what is recorded so far; when it decides not every limit, it is made a run in progress."""
@@ -215,6 +216,12 @@ class Recording:
             for name in DECODED:  # as long as they are there a run counts as recorded, its journal as read
                 (self._dir / "records" / f"{name}.parquet").unlink()
         return decided
+
+    def _show_end(self, child: Child) -> None:
+        """Shows the decoder's last word, which has counted everything."""
+        while (news := child.event(0)) is not None:
+            if news["event"] == "finished" and self._schedule_hashes:
+                self._show.update(news)
 
     def _one_trial(
         self, trial: int, planned: Sequence[Planned], child: Child, asked: StopRequest, log: IO[bytes]
@@ -263,7 +270,8 @@ class Recording:
 
         folder, wanted = self._dir / PROBE, self._profile.instrument.priority
         if trial == 1:
-            self._show.say("calibrating the instrument")
+            length = units.duration(calibration.load_s(calibration.SHORT))
+            self._show.say(f"calibrating the instrument: {length} of load, before that of the plan")
             self._before = calibration.before(reference.serving, folder, asked, wanted)
         with calibration.beside(reference.serving, folder / f"t{trial}", self._beside, wanted):
             yield
@@ -354,6 +362,13 @@ class Recording:
         lost = any(trial.priority != asked.priority for trial in self._trials)
         obtained = priority.NORMAL if lost else asked.priority
         return {"workers": asked.workers, "priority": asked.priority, "priority_obtained": obtained}
+
+    def _say_if_stopped(self, ending: Mapping[str, Any]) -> None:
+        if ending["state"] != "interrupted":
+            return
+        if not self._schedule_hashes:
+            raise StoppedError("stopped before the first request: nothing was measured", ending["signal"])
+        self._show.say(f"stopped: what was measured is kept: hx.open({str(self._dir)!r})")
 
     def _raise_if_broken(self, ending: Mapping[str, Any]) -> None:
         if ending["state"] == "failed":

@@ -5,27 +5,27 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hxbench import units, workbench
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError
 from hxbench.judge.operating_point import operating_point
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned, build
 from hxbench.recording import outputs, require_consent
-from hxbench.records.run_directory import fresh_name, is_recorded, write_json
+from hxbench.records.run_directory import SWEEP_NOTE, fresh_name, is_recorded, write_json
 from hxbench.render import run_view
 from hxbench.render.progress import View
 from hxbench.render.sweep_view import SweepFigures, SweepResult, sweep_rows, sweep_table
 from hxbench.render.tables import aligned
 from hxbench.workbench import Run
 
-NOTE = "sweep.json"  # in the folder of a sweep: which loads it is to have
 _KEYS = {"users": "load.users", "rate": "load.rate"}  # by the axis, which is also the name of its column
 _MOST = 100  # loads of a sweep
 
@@ -73,6 +73,7 @@ class Sweep:
 
     @cached_property
     def figures(self) -> SweepFigures:
+        """The figures over all loads: `sweep.figures.latency()`."""
         limits = {name: run_view.quantile_limits(self.profile, name) for name in ("ttft", "itl", "e2e")}
         return SweepFigures(self.frame, self.axis, limits)
 
@@ -190,7 +191,7 @@ def open_sweep(path: str | Path) -> Sweep:
     folder = Path(path).resolve()
     note = _note(folder)
     if note is None:
-        raise DirectoryError(f"{path}: not a sweep: it has no file {NOTE}")
+        raise DirectoryError(f"{path}: not a sweep: it has no file {SWEEP_NOTE}")
     return Sweep(folder, note["axis"], note["loads"])
 
 
@@ -200,13 +201,13 @@ def _note(folder: Path) -> dict[str, Any] | None:
     Raises: EvidenceError for one that cannot be read.
     """
     try:
-        note = json.loads((folder / NOTE).read_text("utf-8"))
+        note = json.loads((folder / SWEEP_NOTE).read_text("utf-8"))
         number = {"users": int, "rate": float}[note["axis"]]
         return {"axis": note["axis"], "loads": [number(load) for load in note["loads"]]}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise EvidenceError(f"{folder / NOTE}: not readable: {error}") from None
+        raise EvidenceError(f"{folder / SWEEP_NOTE}: not readable: {error}") from None
 
 
 def measure(
@@ -221,19 +222,44 @@ def measure(
     first = next(iter(profiles.values()))
     folder = folder or outputs() / fresh_name(first, "sweep", datetime.now(UTC))
     known = _require_ours(folder, axis, profiles)
-    plans = [plan for each in profiles.values() for plan in _plans(each)]
-    require_consent(first.profile, plans, yes=yes)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / NOTE, {"schema": 1, "axis": axis, "loads": sorted({*known, *profiles})})
+    to_come = [each for load, each in profiles.items() if not _is_finished(folder / folder_name(axis, load))]
+    require_consent(first.profile, [plan for each in to_come for plan in _plans(each)], yes=yes)
+    wanted = sorted({*known, *profiles})
+    _write_note(folder, axis, wanted)
     try:
         for load, resolved in profiles.items():
             if not _measured(folder / folder_name(axis, load), resolved, show):
                 break
     except InputError:
-        _take_back(folder)
+        _take_back(folder, axis, known, profiles)
         raise
-    note = _note(folder) or {"loads": ()}
-    return Sweep(folder.resolve(), axis, note["loads"])
+    except StoppedError as stop:
+        _take_back(folder, axis, known, profiles)
+        if not folder.exists():
+            raise
+        kept = f"hx.open_sweep({str(folder.resolve())!r})"
+        raise StoppedError(
+            f"stopped between two loads; the finished ones are kept: {kept}", stop.signal
+        ) from None
+    return Sweep(folder.resolve(), axis, wanted)
+
+
+def _write_note(folder: Path, axis: str, wanted: Sequence[float]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / SWEEP_NOTE, {"schema": 1, "axis": axis, "loads": list(wanted)})
+    except OSError as error:
+        raise DirectoryError(f"{folder}: cannot be written: {error.strerror}") from None
+
+
+def _take_back(folder: Path, axis: str, known: Sequence[float], asked: Iterable[float]) -> None:
+    """Takes back the loads that were not begun, and the folder of a sweep that was not."""
+    begun = {load for load in asked if (folder / folder_name(axis, load)).exists()}
+    if begun or known:
+        _write_note(folder, axis, sorted({*known, *begun}))
+    else:
+        (folder / SWEEP_NOTE).unlink()
+        folder.rmdir()
 
 
 def _plans(resolved: Resolved) -> list[list[Planned]]:
@@ -283,15 +309,8 @@ def _ending(folder: Path) -> dict[str, Any]:
 
 def _set_aside(folder: Path) -> None:
     """Renames the folder of a run that did not come to its end: its records stay, and the load is free."""
-    taken = len(list(folder.parent.glob(f"{folder.name}-unfinished-*")))
-    folder.rename(folder.with_name(f"{folder.name}-unfinished-{taken + 1}"))
-
-
-def _take_back(folder: Path) -> None:
-    """Takes back the folder of a sweep that never began."""
-    if [path.name for path in folder.iterdir()] == [NOTE]:
-        (folder / NOTE).unlink()
-        folder.rmdir()
+    names = (folder.with_name(f"{folder.name}-unfinished-{number}") for number in count(1))
+    folder.rename(next(name for name in names if not name.exists()))
 
 
 def render(path: str | Path) -> str | None:

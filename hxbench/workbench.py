@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -38,9 +38,11 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        """The folder of the run."""
 
     @cached_property
     def records(self) -> Records:
+        """All that was written down while it ran, as plain values."""
         return run_directory.open_records(self.path)
 
     @property
@@ -60,15 +62,18 @@ class Run:
         return self.records.series
 
     @cached_property
-    def certificate(self) -> dict[str, Any]:
-        return self.frames.certificate
+    def certificate(self) -> cards.Certificate:
+        """What certificate.json holds: status, verdicts, ledger, summary, and what they rest on."""
+        return cards.Certificate(self.frames.certificate)
 
     @property
     def verdicts(self) -> pd.DataFrame:
+        """What was decided on each limit, as ready text, what did not pass first."""
         return tables.verdict_table(self.certificate)
 
     @property
     def ledger(self) -> pd.DataFrame:
+        """What may have falsified a number, each with its measured size and its limit, as ready text."""
         return tables.ledger_table(self.certificate)
 
     @property
@@ -103,10 +108,12 @@ class Run:
 
     @cached_property
     def figures(self) -> run_view.Figures:
+        """The figures of the run: `run.figures.ttft()`."""
         return run_view.Figures(self.records, self.frames)
 
     @cached_property
     def frames(self) -> Frames:
+        """The frames behind the figures, under the same names: `run.frames.ttft()`."""
         return Frames(self.records)
 
     def summary(self) -> dict[str, Any]:
@@ -142,8 +149,11 @@ def open(path: str | Path) -> Run:
     """
     run_dir = Path(path).resolve()
     if not (run_dir / "records").is_dir():
-        hint = "; hx.open_sweep opens it" if (run_dir / "sweep.json").exists() else ""
-        raise DirectoryError(f"{path}: not a run: it has no folder records/{hint}")
+        what = "it has no folder records/" if run_dir.is_dir() else "there is no such folder"
+        hint = "runs are folders below outputs/, the last one outputs/latest"
+        if (run_dir / run_directory.SWEEP_NOTE).exists():
+            hint = "hx.open_sweep opens it"
+        raise DirectoryError(f"{path}: not a run: {what}; {hint}")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)
@@ -194,11 +204,24 @@ def run(
     if run_dir and run_directory.is_recorded(Path(run_dir)):
         return Run(Path(run_dir).resolve())
     given = {key.replace("__", "."): (value, "hx.run") for key, value in overrides.items()}
-    resolved = (
-        profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
-    )
+    resolved = _resolved(profile, given)
     folder = Path(run_dir) if run_dir else None
     return Run(Recording(resolved, folder, show or view(), yes=yes, calibrated=calibrated).record())
+
+
+def _resolved(
+    profile: str | Path | Resolved | None, overrides: Mapping[str, tuple[Any, str]] | None = None
+) -> Resolved:
+    """Returns a profile after all its layers."""
+    if isinstance(profile, Resolved):
+        if overrides:
+            raise InputError(
+                f"{next(iter(overrides))}: has no place beside a profile that is resolved already"
+            )
+        return profile
+    if not isinstance(profile, str | Path | None):
+        raise InputError(f"profile: expected a shipped profile's name or a file's path, got {profile!r:.60}")
+    return resolve(profile, overrides=overrides, environ=os.environ)
 
 
 def judge(path: str | Path) -> Run:
@@ -296,7 +319,7 @@ def certify(
         from hxbench.render import signing
 
         signing.signer(Path(sign_key))  # and let go of it: the key is read again when it is needed
-    resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
+    resolved = _resolved(profile)
     require_answerable(resolved.profile, undecided_ok=undecided_ok)
     certified = render(run(resolved, calibrated=True, **more).path)
     if sign_key is not None:
@@ -328,7 +351,7 @@ def calibrate(
 
 def plan(profile: str | Path | Resolved = "smollm2-135m", inflation: float = 1.0) -> forecast.Forecast:
     """Returns what a run by this profile would ask for and what it could decide; starts nothing."""
-    resolved = profile if isinstance(profile, Resolved) else resolve(profile, environ=os.environ)
+    resolved = _resolved(profile)
     prompts = prompts_of(resolved.profile)
     trials = range(1, resolved.profile.load.trials + 1)
     plans = [build(resolved.profile, prompts, trial) for trial in trials]

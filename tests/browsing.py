@@ -29,6 +29,7 @@ class Seen:
     page: Any
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
+    printed: bool = False
 
     def value(self, script: str) -> Any:
         return self.page.evaluate(script)
@@ -42,13 +43,15 @@ class Seen:
         return False
 
     def on(self, screen: str) -> "Seen":
-        """Returns the page on another screen, its figures in their place."""
+        """Returns the page on another screen, from its top, its figures in their place."""
         (width, height), told = SCREENS[screen]
         self.page.set_viewport_size({"width": width, "height": height})
-        if screen == "paper":  # the event comes before the colours of the page change
+        self.value("scrollTo(0, 0)")
+        was_printed, self.printed = self.printed, screen == "paper"
+        if self.printed:  # the event comes before the colours of the page change
             self.value("dispatchEvent(new Event('beforeprint'))")
         self.page.emulate_media(**told)
-        if screen != "paper":
+        if was_printed:
             self.value("dispatchEvent(new Event('afterprint'))")
         self.becomes("document.documentElement.scrollWidth <= innerWidth")
         return self

@@ -47,6 +47,19 @@ def test_a_figure_is_the_median_of_the_repetitions_with_its_extremes() -> None:
     assert Spread(20, 10, 30) == spread(rows, figures.TOKENS, "a")
 
 
+def test_what_a_notebook_costs_stands_beside_the_stock_tools() -> None:
+    rows = [
+        row(HXBENCH, "notebook", seconds=6.0, bytes=147_000),
+        row(HXBENCH, "page", seconds=2.0, bytes=780_000),
+        row("papermill, stock", "notebook", seconds=3.0, bytes=147_000),
+        row("nbconvert, stock", "page", seconds=4.0, bytes=390_000),
+    ]  # fmt: skip
+    page = table.render(results(*rows))
+    assert "| hxbench | 6 | 147 | 2 | 780 |" in page
+    assert "| papermill, stock | 3 × 0.5 | 147 | – | – |" in page
+    assert "| nbconvert, stock | – | – | 4 × 2 | 390 × 0.5 |" in page
+
+
 def test_a_client_without_rows_or_without_the_value_has_no_figure() -> None:
     rows = [row("a", "64 streams", ttft_p99_s=None)]
     assert None is spread(rows, figures.TTFT[64], "a")

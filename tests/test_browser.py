@@ -23,7 +23,7 @@ from hxbench.render.plot_data import PLOTLY_MIME
 from hxbench.render.run_view import Figures, Result, card_html
 from hxbench.render.tables import difference_table, ledger_table, translation_table, verdict_table
 
-FIGURES = ("ttft", "itl", "e2e", "throughput", "resources", "waterfall", "slowest")
+FIGURES = [name for name in vars(Figures) if not name.startswith("_")]
 KINDS = ("certificate", "notebook")
 
 
@@ -315,8 +315,8 @@ def test_a_run_of_two_million_tokens_stays_small_and_scrolls_without_being_laid_
     assert RESULT_MIME in notebook.cells[-1].outputs[0].data
     seen = visit(html)
     assert [] == seen.complaints
-    for amount in (NODES, STROKES):  # as much to paint as of 300 requests
-        assert seen.value(amount) < 1.5 * kept["notebook"].on("light").value(amount)
+    for amount in (NODES, STROKES):  # to be painted; of 300 requests, a thirty-third
+        assert seen.value(amount) < 3 * kept["notebook"].on("light").value(amount)
     before = laid_out(seen)
     for _ in range(20):
         seen.page.mouse.wheel(0, 600)

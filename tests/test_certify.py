@@ -58,7 +58,7 @@ def test_a_real_model_is_measured_judged_and_rendered(certified: Certified) -> N
     assert 3 == certified.status, certified.err
     expected = {
         "profile.yaml", "facts.json", "certificate.json", "certificate.html", "validation.html", "junit.xml",
-        "summary.md", "manifest.json", "server.log", "log.txt",
+        "summary.md", "metrics.txt", "badge.svg", "manifest.json", "server.log", "log.txt",
         "statement.json", "statement-verdicts.json",
     }  # fmt: skip
     assert expected == {path.name for path in certified.path.iterdir() if path.is_file()}

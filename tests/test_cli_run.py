@@ -228,6 +228,20 @@ def test_a_signal_stops_the_load_and_keeps_what_was_measured(
     assert "ok" in outcomes
 
 
+def test_a_signal_before_the_first_request_is_a_line_and_leaves_nothing_behind(
+    workplace: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unready(_: object) -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return [servers.plain(503, "{}")]
+
+    with Server(Behaviour(health=unready)) as server:
+        assert 130 == cli.run_command(["run", "--url", server.url, "--model", "m", "--out", "stopped"])
+    said = capfd.readouterr().err.splitlines()
+    assert "hxbench: stopped before the first request: nothing was measured" == said[-1]
+    assert not Path("stopped").exists()
+
+
 def test_a_second_measuring_run_is_refused_with_the_first_ones_process(
     workplace: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

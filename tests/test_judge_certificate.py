@@ -85,6 +85,41 @@ def test_the_certificate_says_how_it_was_measured() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("load", "shown"),
+    [
+        ({}, {}),
+        ({"load.ramp_up": "3 s", "load.users": 2}, {"ramp_up_s": 3.0}),
+        ({"load.scale": 2}, {"scale": 2.0}),
+        ({"load.time_scale": 0.5}, {"time_scale": 0.5}),
+    ],
+)
+def test_only_what_the_load_has_is_said_of_it(load: dict[str, Any], shown: dict[str, Any]) -> None:
+    made = certificate.build(records(requests=20, profile=load))["measurement"]
+    assert shown == {name: made[name] for name in ("ramp_up_s", "scale", "time_scale") if name in made}
+
+
+@pytest.mark.parametrize(
+    ("exact", "said"),
+    [
+        (None, "Prompt lengths are by words, not checked: the server has no tokenizer to ask."),
+        (3, "All prompts made up to a length have it by the server's tokenizer, its template apart."),
+        (2, "2 of 3 prompts made up to a length have it by the server's tokenizer, its template apart."),
+    ],
+)
+def test_it_says_how_far_prompts_have_the_length_asked_for(exact: int | None, said: str) -> None:
+    run = records(requests=20)
+    written = {"prompts": {"made_up": 3, "exact": exact}}
+    assert said in certificate.build(replace(run, facts=run.facts | written))["notes"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"), [({"p95": "500 ms", "mean": "1 s"}, "ttft.p95: 0 of "), ({"p95": "500 ms"}, "0 of ")]
+)
+def test_reasons_of_several_verdicts_of_a_case_bear_their_names(limits: dict[str, str], said: str) -> None:
+    assert row(build(objectives={"ttft": limits}, checked=False), "003")["reason"].startswith(said)
+
+
 def test_a_certificate_says_which_attempt_it_is() -> None:
     run = records(requests=20)
     again = certificate.build(replace(run, facts=run.facts | {"earlier_runs": 2}))
@@ -163,6 +198,14 @@ def test_nothing_judged_at_all_is_conditional() -> None:
     table = [each for each in certificate.build(run)["catalogue"] if each["verdict"] == "SKIPPED"]
     status, reason = certificate.status_of(run, [], [], table)
     assert ("CONDITIONAL", True) == (status, reason.startswith("Nothing was judged"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "listed"), [(["a", "b", "c", "d"], "a, b, c, d"), (["a", "b", "c", "d", "e"], "a and 4 more")]
+)
+def test_of_more_than_four_the_first_is_named(broken: list[str], listed: str) -> None:
+    status, reason = certificate.status_of(run_with(), broken, [], [])
+    assert ("INCOMPLETE", f"The records contradict themselves: {listed}.") == (status, reason)
 
 
 @pytest.mark.parametrize(

@@ -178,3 +178,13 @@ def test_a_profile_without_questions_skips_the_case() -> None:
 def test_half_a_surrogate_pair_in_the_name_of_a_model_can_be_stored() -> None:
     reason = judged("004", models("smol\ud800"), **REMOTE).reason
     assert "the server lists smol?, not smollm2-135m" == reason
+
+
+def test_what_nobody_recorded_rests_on_nothing() -> None:
+    verdict = judged("011")
+    assert (0, 0.0) == (verdict.n, verdict.n_eff)
+
+
+def test_a_verdict_is_called_by_its_case_and_its_request_only_where_there_are_several() -> None:
+    assert "TC-L1-COMP-SMOLLM2-011" == judged("011").id
+    assert "TC-L1-COMP-SMOLLM2-010.broken_json" == checks.verdicts(run_with(), CASES["010"])[0].id

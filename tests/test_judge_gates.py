@@ -10,7 +10,7 @@ import pytest
 from records_by_hand import SECOND, changed, records
 
 from hxbench.judge import gates, inference
-from hxbench.judge.collect import share_evidence, unseen_because
+from hxbench.judge.collect import quantile_evidence, share_evidence, unseen_because
 from hxbench.judge.evidence import all_hold, holds
 from hxbench.judge.gates import Gate
 from hxbench.judge.inference import ShareEvidence
@@ -76,11 +76,12 @@ def test_a_bound_at_what_is_allowed_passes(
 
 def test_the_interval_shown_decides_as_the_gate_does() -> None:
     values = np.sort(np.random.default_rng(5).exponential(0.1, 200))
-    for milliseconds in range(150, 500, 10):
-        decision = with_ttft({"p95": f"{milliseconds} ms"}, values).decision
+    found = sample(Measured(records(requests=200, ttft_s=values)), "ttft")
+    for limit_s in np.arange(0.15, 0.5, 0.01):
+        decision = quantile_evidence(Objective("ttft", "p95", "<=", limit_s, "s"), found).decide(0.05)
         low, high = decision.interval
-        assert (high is not None and high <= milliseconds / 1e3) == (decision.verdict == "PASS")
-        assert (low is not None and low > milliseconds / 1e3) == (decision.verdict == "FAIL")
+        assert (high is not None and high <= limit_s) == (decision.verdict == "PASS")
+        assert (low is not None and low > limit_s) == (decision.verdict == "FAIL")
 
 
 def test_a_pass_is_held_against_0025_and_a_lone_fail_against_005() -> None:
@@ -683,3 +684,58 @@ def test_a_decision_states_the_confidence_of_its_interval() -> None:
     assert [("PASS", 0.975), ("INCONCLUSIVE", 0.975), ("FAIL", 0.99)] == [
         (each.verdict, each.confidence) for each in decided
     ]
+
+
+def test_goodput_takes_a_single_gap_for_the_mean_and_none_for_good() -> None:
+    objectives = {"itl": {"mean": "20 ms"}, "goodput": "1 %"}
+    run = records(
+        requests=4, warmup=0, tokens=3, gap_s=[0.03, 0.03, 0.01, 0.01], profile={"objectives": objectives}
+    )
+    cut = replace(run, reads=run.reads.drop(index=[2, 4, 5]))  # the first has one gap, the second none
+    assert 3 / 4 == gates.evaluate(Measured(cut))[-1].evidence.estimate
+
+
+def with_cpu(cores: Sequence[float], statistic: str) -> Gate:
+    """A run whose server uses so many cores in each second of a measured window that is a little longer."""
+    run = records(requests=40, profile={"objectives": {"cpu": {statistic: "9"}}})
+    start_ns = int(run.phases["start_ns"].iloc[1]) // SECOND * SECOND  # when a sample was taken
+    starts = run.phases["start_ns"].where(run.phases.index != 1, start_ns)
+    ends = run.phases["end_ns"].where(run.phases.index != 1, start_ns + int((len(cores) + 0.5) * SECOND))
+    time_s = (run.series["time_ns"] - start_ns) / SECOND
+    used = np.interp(time_s.to_numpy(dtype=float), np.arange(len(cores) + 1), np.cumsum([0.0, *cores]))
+    values = run.series["value"].mask(run.series["name"] == "cpu_seconds", used)
+    return judged(changed(changed(run, "series", value=values), "phases", start_ns=starts, end_ns=ends))
+
+
+def test_the_mean_of_cpu_is_taken_over_the_whole_window_in_20_slices() -> None:
+    evidence = with_cpu([3.0, 1.0, 1.0, 1.0, 2.0], "mean").evidence
+    assert (20.0, pytest.approx(8 / 5.5)) == (evidence.n_eff, evidence.estimate)
+
+
+@pytest.mark.parametrize("cores", [[3.0, 1.0, 1.0], [1.0, 1.0, 3.0]])
+def test_the_largest_use_of_cpu_is_that_of_any_whole_second(cores: list[float]) -> None:
+    evidence = with_cpu(cores, "max").evidence
+    assert (3, pytest.approx(3.0)) == (evidence.n, evidence.estimate)
+
+
+def test_a_mean_of_one_trial_says_of_what_it_is_taken() -> None:
+    assert (
+        "t-interval over 20 batch means in time order; failures count as the total time limit; "
+        "repeatability not assessed (one trial)"
+    ) == with_ttft({"mean": "1 s"}, np.full(40, 0.5)).evidence.method
+
+
+@pytest.mark.parametrize(
+    ("metric", "lost", "good"), [("tpot", "last_token_ns", 4), ("ttft", "first_token_ns", 3)]
+)
+def test_goodput_takes_for_good_only_what_need_not_exist(metric: str, lost: str, good: int) -> None:
+    objectives = {metric: {"p95": "1 s"}, "goodput": "1 %"}
+    run = records(requests=4, warmup=0, profile={"objectives": objectives})
+    cut = changed(run, "requests", **{lost: run.requests[lost].mask(run.requests.index == 2)})
+    assert good / 4 == gates.evaluate(Measured(cut))[-1].evidence.estimate
+
+
+def test_looked_at_once_a_p99_needs_368_requests_and_twice_437() -> None:
+    # 0.99^n is at most 0.025, or half of it
+    p99 = Objective("ttft", "p99", "<=", 1.0, "s")
+    assert (368, 437) == (gates.fewest_requests(p99, 1), gates.fewest_requests(p99, 1, looks=2))

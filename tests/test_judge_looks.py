@@ -72,6 +72,20 @@ def test_what_had_been_recorded_after_three_trials_is_a_run_of_three_trials() ->
     assert 3 == recorded_trials(early)
 
 
+def test_a_clock_pair_at_the_very_end_of_a_trial_belongs_to_it() -> None:
+    run = six()
+    end = until(run, 3).phases["end_ns"].max()
+    at_the_end = run.clock.iloc[[0]].assign(monotonic_ns=end)
+    clock = pd.concat([run.clock, at_the_end]).sort_values("monotonic_ns", ignore_index=True)
+    assert end == until(replace(run, clock=clock), 3).clock["monotonic_ns"].max()
+
+
+def test_of_several_earlier_looks_that_decided_all_the_first_is_named() -> None:
+    nine = six({"objectives": {"ttft": {"p50": "1 s"}}, "load.looks": 3}, trials=9)
+    [_, later, *_] = certificate.build(nine)["notes"]
+    assert later.startswith("Every limit was decided after 3 trials already; ")
+
+
 def test_exchanges_and_calibration_are_those_of_the_trials_until_then() -> None:
     beside = [{"name": f"slow stream {trial}"} for trial in range(1, 7)]
     asked = [exchange("ready", trial=trial) for trial in range(1, 7)]
@@ -95,6 +109,12 @@ def test_a_run_may_end_at_the_look_that_decides_every_limit() -> None:
 
 def test_a_limit_that_failed_is_decided_as_well() -> None:
     assert [] == contradictions(until(six({"objectives": {"ttft": {"p50": "50 ms"}}}), 3))
+
+
+def test_a_whole_run_may_leave_a_limit_open() -> None:
+    run = six({"objectives": {"ttft": {"p99": "500 ms"}}})
+    assert "INCONCLUSIVE" == decision(run).decision.verdict
+    assert [] == contradictions(run)
 
 
 def test_a_run_may_not_end_at_a_look_that_left_a_limit_open() -> None:

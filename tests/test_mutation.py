@@ -1,10 +1,12 @@
 """The mutants of the gates: which changes are made, one at a time."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tools.mutation import TESTS, mutants
+from tools.mutation import TESTS, Mutant, in_fork, mutants, noticed_by
 
 
 def changes(source: str) -> list[str]:
@@ -48,3 +50,41 @@ def test_every_mutated_file_is_there(repository: Path) -> None:
         for name in names
         if not (repository / "tests" / f"{name}.py").exists()
     ]
+
+
+@pytest.mark.parametrize(
+    ("source", "function"),
+    [
+        ("x = 1", None),
+        ("class Gate:\n    least = 1", None),
+        ("\ndef f():\n    return 1", 2),
+        ("@cached\ndef f():\n    return 1", 1),
+        ("class Gate:\n    def f(self):\n        def inner():\n            return 1", 2),
+    ],
+)
+def test_a_mutant_knows_the_outermost_function_it_is_in(source: str, function: int | None) -> None:
+    assert {function} == {mutant.function for mutant in mutants("gates.py", source)}
+
+
+def test_a_fork_that_ends_or_takes_too_long_has_no_answer() -> None:
+    def for_ever() -> None:
+        while True:
+            pass
+
+    assert [1, "two"] == in_fork(lambda: [1, "two"])
+    assert in_fork(sys.exit) is None
+    assert in_fork(for_ever, 0.05) is None
+
+
+def test_a_mutant_that_cannot_even_be_loaded_is_noticed_and_one_without_tests_is_not() -> None:
+    def made(source: str) -> Mutant:
+        return Mutant("hxbench/stats/multiplicity.py", None, 1, "", "", source)
+
+    assert "it ended, or never did" == noticed_by(made("1 / 0"), [], 0)
+    assert noticed_by(made("x = 1"), [], 0) is None
+
+
+def test_the_mutants_of_a_file_meet_its_tests(repository: Path) -> None:
+    command = [sys.executable, "-m", "tools.mutation", "multiplicity"]
+    found = subprocess.run(command, cwd=repository, capture_output=True, text=True)
+    assert (0, "2 of 2 mutants noticed") == (found.returncode, found.stdout.splitlines()[-1])

@@ -194,6 +194,7 @@ def test_the_names_of_the_sources_are_read_and_our_own_win(small):
     ("expected", "environ"),
     [
         ("HXBENCH_LOAD__USRES: load.usres: unknown key; did you mean users", {"HXBENCH_LOAD__USRES": "2"}),
+        ("HXBENCH_USERS: users: unknown key; did you mean load.users", {"HXBENCH_USERS": "2"}),
         ("HXBENCH_LAOD__USERS: laod: unknown key; did you mean load", {"HXBENCH_LAOD__USERS": "2"}),
         ("HXBENCH_LOAD__RATE: load.rate: expected a number above 0, got -2", {"HXBENCH_LOAD__RATE": "-2"}),
         ("HXBENCH_LOAD__USERS: has no value; write null or leave the key out", {"HXBENCH_LOAD__USERS": ""}),

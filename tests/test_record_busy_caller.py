@@ -1,26 +1,38 @@
-"""A caller that is busy itself, as a notebook's cell may be, does not move what the load worker stamps."""
+"""A caller that is busy itself, as a drawing notebook may be, does not move what the load worker stamps."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+from test_render_progress import planned, state
 
 from hxbench.judge.calibration import LIMIT_S
 from hxbench.record.calibration import SHORT, calibrate
 from hxbench.record.supervisor import StopRequest
+from hxbench.render.notebook_view import MOST, Sample, live
 from hxbench.servers.reference import serving
 
 TRIES = 2  # other work on the machine only adds error
 
 
+SAMPLES = [Sample(float(second), True, 60.0 + second % 7, 4.0, 0.3) for second in range(MOST)]
+
+
+def draw() -> None:
+    """Makes the live chart of a long run, as a notebook does once a second."""
+    live(state(), planned(), SAMPLES)
+
+
 @contextmanager
-def spinning() -> Iterator[None]:
-    """Keeps a thread of this process busy in Python: `while True: pass`."""
+def busy(work: Callable[[], object]) -> Iterator[None]:
+    """Keeps a thread of this process busy in Python."""
     ended = False
 
     def spin() -> None:
         while not ended:
-            pass
+            work()
 
     thread = threading.Thread(target=spin)
     thread.start()
@@ -31,10 +43,13 @@ def spinning() -> Iterator[None]:
         thread.join()
 
 
-def test_stamps_stay_within_the_ledgers_limit_while_the_caller_spins(tmp_path: Path) -> None:
+@pytest.mark.parametrize("work", [int, draw], ids=["spins", "draws"])
+def test_stamps_stay_within_the_ledgers_limit_while_the_caller_is_busy(
+    tmp_path: Path, work: Callable[[], object]
+) -> None:
     worst = []
     for attempt in range(TRIES):
-        with spinning():
+        with busy(work):
             (row,) = calibrate(SHORT[:1], serving, tmp_path / str(attempt), StopRequest())["experiments"]
         assert row["ttft_n"] > 50
         assert row["itl_n"] > 300

@@ -264,3 +264,8 @@ def test_the_reference_server_as_target_certifies_the_workbench_only(
     assert "reference" == certificate["target"]["server"]
     facts = json.loads((tmp_path / "mocked" / "facts.json").read_text())
     assert "reference" == facts["server"]["kind"]
+
+
+def test_the_short_calibration_says_how_long_its_loads_are() -> None:
+    assert pytest.approx(2.7) == calibration.load_s(calibration.SHORT)
+    assert 0 == calibration.load_s([])

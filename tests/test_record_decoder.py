@@ -81,6 +81,91 @@ def progress(child: Child, until: str, value: object) -> dict[str, Any]:
     raise AssertionError(f"never said {until} {value}")
 
 
+def told(run_dir: Path) -> dict[str, Any]:
+    """What the decoder says of the journals as they are."""
+    decoded = decoder.Tables(run_dir, CHAT, hash_text=False, secrets=(SECRET,))
+    decoded.follow()
+    said = decoded.progress()
+    decoded.close()
+    return said
+
+
+def test_progress_says_where_in_the_load_a_run_is(run_dir: Path) -> None:
+    writer = Writer(run_dir / "journal" / "t1-w0.journal")
+    writer.add(Kind.CLOCK, 100, 1000 * MS, kernel_ns=1)
+    writer.flush()
+    assert (1, None, 0.0) == at(told(run_dir))
+    writer.add(Kind.PHASE, 1, 2000 * MS, b"warmup")
+    writer.add(Kind.CLOCK, 100, 3500 * MS, kernel_ns=1)
+    writer.flush()
+    assert (1, "warmup", 1.5) == at(told(run_dir))
+    writer.add(Kind.PHASE, 0, 4000 * MS, b"warmup")
+    writer.add(Kind.PHASE, 1, 4000 * MS, b"measure calm")
+    writer.flush()
+    assert (1, "measure calm", 2.0) == at(told(run_dir))
+    finished(writer)
+    assert (1, "ended", 8.0) == at(told(run_dir))
+    journal(run_dir, 2, 3)
+    assert (2, "measure") == at(told(run_dir))[:2]
+
+
+def at(said: dict[str, Any]) -> tuple[int, str, float]:
+    return said["trial"], said["phase"], said["elapsed_s"]
+
+
+def test_progress_before_any_journal_knows_nothing(run_dir: Path) -> None:
+    said = told(run_dir)
+    assert (None, None, 0, None) == (said["trial"], said["phase"], said["in_flight"], said["ttft_p50_s"])
+
+
+def test_the_rates_are_those_of_the_last_seconds_and_count_tokens_as_they_come(run_dir: Path) -> None:
+    decoded = decoder.Tables(run_dir, CHAT, hash_text=False, secrets=())
+    writer = Writer(run_dir / "journal" / "t1-w0.journal")
+    rates = []
+    for second in range(9):
+        if second in (1, 2, 6):
+            number = {1: 0, 2: 1, 6: 2}[second]
+            writer.add(Kind.DISPATCH, number, second * 1000 * MS)
+            writer.add(Kind.READ, number, second * 1000 * MS, ANSWER if second < 6 else ANSWER[:-60])
+            if second < 6:
+                writer.add(Kind.END, number, second * 1000 * MS)
+        writer.add(Kind.CLOCK, 100, second * 1000 * MS, kernel_ns=1)
+        writer.flush()
+        decoded.follow()
+        said = decoded.progress()
+        rates.append((said["requests_per_s"], said["tokens_per_s"]))
+    writer.close()
+    decoded.close()
+    assert (None, None) == rates[0]
+    assert (1.0, 1.0) == rates[1]
+    assert (2 / 5, 2 / 5) == rates[5]
+    assert (0.0, 1 / 5) == rates[8]  # the third one's token is there, its answer is not whole
+
+
+def test_the_quantiles_are_those_of_the_measured_answers_of_this_trial(run_dir: Path) -> None:
+    writer = journal(run_dir, 1, 0)  # before what is measured: 20 ms
+    writer.add(Kind.PHASE, 1, 150 * MS, b"warmup")
+    writer.close()
+    writer = Writer(run_dir / "journal" / "t2-w0.journal")
+    writer.add(Kind.PHASE, 1, 200 * MS, b"measure")
+    for number, first_ms in ((3, 30), (4, 50)):
+        writer.add(Kind.DISPATCH, number, 300 * MS)
+        writer.add(Kind.READ, number, (300 + first_ms) * MS, ANSWER)
+        writer.add(Kind.END, number, 400 * MS)
+    writer.close()
+    said = told(run_dir)
+    assert (0.03, 0.05, 2, 3) == (said["ttft_p50_s"], said["ttft_p95_s"], said["measured"], said["ok"])
+    assert 0.03 == said["ttft_recent_s"]  # of all three: 20, 30 and 50 ms
+
+
+def test_the_last_error_is_told_without_secrets(run_dir: Path) -> None:
+    writer = journal(run_dir, 1, 0, body=plain(500, f"no {SECRET} {'x' * 500}"))
+    writer.close()
+    said = told(run_dir)
+    assert (1, "HTTP 500: no [redacted] xxx") == (said["failed"], said["last_error"][:27])
+    assert 120 == len(said["last_error"])
+
+
 def names(run_dir: Path) -> list[str]:
     return sorted(path.name for path in (run_dir / "records").iterdir())
 

@@ -105,7 +105,8 @@ class Run:
 
 
 def test_a_trial_runs_to_its_end_and_tells_how_far_it_is(run_dir: Path, server: Server) -> None:
-    run = Run(run_dir, profile(server.url), server.url)
+    slow = profile(server.url, **{"load.think_time": "200 ms"})  # so that the decoder, behind all, can tell
+    run = Run(run_dir, slow, server.url)
     run.record()
     requests = tables.read(run_dir / "records" / "requests.parquet", REQUESTS)
     assert (20, 20) == (len(server.chats), (requests["outcome"] == "ok").sum())
@@ -120,7 +121,8 @@ def test_a_stop_that_is_asked_for_ends_the_trial_and_its_children(run_dir: Path,
     def ask(run: Run) -> None:
         run.asked.signal = signal.SIGINT
 
-    run = Run(run_dir, profile(server.url, **{"load.requests": None, "load.measure": "30 s"}), server.url)
+    load = {"load.requests": None, "load.measure": "30 s", "limits.requests": 5000}
+    run = Run(run_dir, profile(server.url, **load), server.url)
     with pytest.raises(Interrupted) as caught:
         run.record(ask)
     assert (signal.SIGINT,) == caught.value.args

@@ -307,6 +307,27 @@ def test_bars_that_lie_are_listed_by_their_names() -> None:
     assert (("Which", "x"), [("first", "1.5")]) == (table.columns, table.rows)
 
 
+def test_marks_beside_names_are_listed_by_their_names() -> None:
+    table = table_of({"x": [0.5, 0.25], "y": ["ttft", "itl"]}, xaxis={"title": "Share of the limit"})
+    assert ("Name", "Share of the limit") == table.columns
+    assert [("ttft", "0.5"), ("itl", "0.25")] == table.rows
+    assert ("Name", "y") == table_of({"x": ["a"], "y": [1]}).columns
+
+
+def test_an_interval_drawn_at_a_value_is_listed_with_its_ends() -> None:
+    trace = {"x": [2.0, 3.0], "y": ["a", "b"], "error_x": {"array": [0.5, None], "arrayminus": [0.25, 1.0]}}
+    table = table_of(trace, xaxis={"title": "Share"})
+    assert ("Name", "Share", "Share, from", "Share, to") == table.columns
+    assert [("a", "2", "1.75", "2.5"), ("b", "3", "2", "–")] == table.rows
+    even = table_of({"x": [1], "y": [2.0], "error_y": {"array": [0.5]}})
+    assert [("1", "2", "1.5", "2.5")] == even.rows
+
+
+def test_values_of_any_kind_are_listed_as_text() -> None:
+    table = table_of({"x": [["a", "b"], "c"], "y": [2, True], "error_y": {"array": [0.5, "no number"]}})
+    assert [("['a', 'b']", "2", "1.5", "2.5"), ("c", "True", "–", "–")] == table.rows
+
+
 def test_values_without_a_place_are_numbered() -> None:
     assert [("1", "5"), ("2", "6")] == table_of({"type": "box", "y": [5, 6]}).rows
 

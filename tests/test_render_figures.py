@@ -319,7 +319,7 @@ def test_a_request_that_failed_ends_in_a_cross_and_is_not_taken_for_the_slowest(
 
 
 def test_long_answers_show_fewer_requests_so_that_marks_can_be_told_apart() -> None:
-    made = figures.tokens(requests(30), reads(30, each=500))
+    made = figures.tokens(requests(30), reads(30, each=250))
     assert 4 == len(made.layout.yaxis.categoryarray)
 
 

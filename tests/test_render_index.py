@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from browsing import ARGUMENTS, SCREENS, Seen, opened
 from hostile import PAYLOADS
 from outputs_by_hand import judged, recorded, ttft
 from runs_by_hand import good, store
-from test_browser import ARGUMENTS, CONTRAST, SCREENS
 
-from hxbench import workbench
+from hxbench import sweeping, workbench
 from hxbench.errors import DirectoryError
 from hxbench.render import index_page
 from hxbench.render.past_runs import Number, find
@@ -91,6 +91,14 @@ def test_what_has_no_certificate_is_named_for_what_it_is(tmp_path: Path) -> None
         "pictures": "holds no run",
         "elsewhere": "a link, which is not followed",
     } == whys(tmp_path)
+
+
+def test_a_sweep_is_named_and_its_page_is_linked(tmp_path: Path) -> None:
+    (tmp_path / "a sweep").mkdir()
+    (tmp_path / "a sweep" / sweeping.NOTE).write_text("{}")
+    (tmp_path / "a sweep" / "benchmark.html").touch()
+    assert {"a sweep": "a sweep"} == whys(tmp_path)
+    assert 'href="./a%20sweep/benchmark.html">a sweep</a>: a sweep' in index_page.page(find(tmp_path))
 
 
 def edited(**values: Any) -> Callable[[Path], None]:
@@ -232,37 +240,41 @@ def browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
-        yield opened
-        opened.close()
+        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="module")
 def hostile_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index over runs whose every text is foreign."""
+    """An index over runs whose every text is foreign, and one history long enough for a fold."""
     outputs = tmp_path_factory.mktemp("outputs")
     for place, payload in enumerate(PAYLOADS):
         about = {"model": payload, "profile": payload, "sha256": payload, "counts": {payload: 1}}
         gate = ttft(0.1, payload) | {"metric": payload, "statistic": payload}
-        name = f"{place} {payload}".replace("/", "|").replace("\0", "")
+        name = f"{place} {payload}".replace("/", "|").replace("\0", "")[:80]
         judged(outputs, name, "2026-01-01T00:00:00Z", payload, verdicts=[gate], **about)
         (outputs / f"not {name}").mkdir()
+    for day in range(10, 25):
+        judged(outputs, f"r{day}", f"2026-01-{day}T00:00:00Z", sha256=str(day // 20))
     return index_page.write(outputs)
 
 
+@pytest.fixture(scope="module")
+def seen(browser: Any, hostile_page: Path) -> Seen:
+    return opened(browser, hostile_page)
+
+
+def test_in_a_browser_it_asks_for_nothing_and_runs_nothing(seen: Seen, hostile_page: Path) -> None:
+    assert ([hostile_page.as_uri()], []) == (seen.requests, seen.complaints)
+    assert seen.value("window.owned === undefined && document.scripts.length === 0")
+    assert len(PAYLOADS) + 6 == seen.value("document.querySelectorAll('svg.trend').length")
+
+
 @pytest.mark.parametrize("screen", SCREENS)
-def test_in_a_browser_it_fits_asks_for_nothing_and_runs_nothing(
-    screen: str, browser: Any, hostile_page: Path
-) -> None:
-    context = browser.new_context(**SCREENS[screen])
-    seen, asked, said = context.new_page(), [], []
-    seen.on("request", lambda request: asked.append(request.url))
-    seen.on("console", lambda message: said.append(message.text))
-    seen.on("pageerror", lambda error: said.append(str(error)))
-    seen.goto(hostile_page.as_uri())
-    assert ([hostile_page.as_uri()], []) == (asked, said)
-    assert seen.evaluate("window.owned === undefined && document.scripts.length === 0")
-    assert len(PAYLOADS) == seen.evaluate("document.querySelectorAll('svg.trend').length")
-    assert seen.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert [] == [found for found in seen.evaluate(CONTRAST) if found[1] < 4.5]
-    context.close()
+def test_on_every_screen_it_fits_and_axe_finds_nothing(screen: str, seen: Seen) -> None:
+    seen.on(screen)
+    assert seen.value("document.documentElement.scrollWidth <= innerWidth")
+    seen.value("document.querySelectorAll('details').forEach((fold) => { fold.open = true })")
+    assert [] == seen.violations()
+    seen.picture(f"index-{screen}.png")

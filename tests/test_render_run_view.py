@@ -172,7 +172,7 @@ def test_a_part_of_a_table_is_a_plain_frame() -> None:
 
 def test_the_ledger_is_a_table_in_its_own_order() -> None:
     table = ledger_table(certificate())
-    assert [("ok", "400 µs"), ("broken", "14 %"), ("unknown", "–")] == list(
+    assert [("✓ ok", "400 µs"), ("✕ broken", "14 %"), ("? unknown", "–")] == list(
         table[["State", "Measured"]].itertuples(index=False, name=None)
     )
 

@@ -1,22 +1,29 @@
 """Tables of ready text, and the cards that results show of themselves."""
 
+import json
+
 import pytest
 from certificates_by_hand import certificate, verdict
+from hostile import PAYLOADS
 from records_by_hand import records
 
 from hxbench.errors import InputError
 from hxbench.judge.certificate import build as built
 from hxbench.judge.forecast import Forecast, Need, Outline
 from hxbench.judge.verify import Group, Verification
-from hxbench.render.cards import ForecastCard, VerificationCard, card
+from hxbench.render.cards import Certificate, ForecastCard, VerificationCard, card
 from hxbench.render.frames import Frames
+from hxbench.render.run_view import Figures
 from hxbench.render.tables import (
+    Table,
     calibration_table,
     claim_table,
     difference_table,
+    ledger_table,
     matrix_table,
     stage_table,
     translation_table,
+    verdict_table,
 )
 
 OUTLINE = Outline(60, False, 6, 1, 960, None, None, ())
@@ -119,3 +126,47 @@ def test_a_verification_shows_each_group_and_fault_as_text(faults: tuple[str, ..
     assert f"<p>{says}" in html
     assert "note: it was &lt;renamed&gt;" in html
     assert ("x: holds &lt;i&gt;" in html) == bool(faults)
+
+
+def test_verdicts_and_states_stand_in_colour_beside_their_symbol() -> None:
+    html = verdict_table(certificate())._repr_html_() + ledger_table(certificate())._repr_html_()
+    for style, text in (
+        ("bad", "✕\u00a0FAIL"),
+        ("good", "✓\u00a0PASS"),
+        ("good", "✓\u00a0ok"),
+        ("bad", "✕\u00a0broken"),
+    ):
+        assert f'<td class="hx-{style}">{text}</td>' in html
+    assert ".hx-good{color:" in html
+
+
+def test_a_table_at_a_prompt_is_whole_and_aligned() -> None:
+    table = Table([["✓ PASS", "x" * 200], ["? INCONCLUSIVE", "y"]], columns=["Verdict", "Why"])
+    assert f"  Verdict         Why\n  ✓ PASS          {'x' * 200}\n  ? INCONCLUSIVE  y" == repr(table)
+    assert "  Verdict  Why" == repr(Table([], columns=["Verdict", "Why"]))
+
+
+def test_a_certificate_is_the_document_and_shows_its_card_and_keys() -> None:
+    held = Certificate(certificate())
+    assert certificate() == held
+    assert json.loads(json.dumps(held)) == held
+    assert "✕ FAILED" in repr(held)
+    assert f"keys: {', '.join(certificate())}" == repr(held).splitlines()[-1]
+    assert "<code>verdicts</code>" in held._repr_html_()
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_a_key_of_a_certificate_is_shown_as_text(payload: str) -> None:
+    held, usual = Certificate(certificate() | {payload: 1}), Certificate(certificate() | {"x": 1})
+    assert usual._repr_html_().count("<") == held._repr_html_().count("<")
+
+
+@pytest.mark.parametrize("kind", [Figures, Frames])
+def test_figures_and_frames_show_what_they_offer(kind: type) -> None:
+    offered = kind(records(requests=3))
+    name = kind.__name__.lower()
+    assert repr(offered).startswith(f"{name} of ")
+    assert ": ttft, " in repr(offered)
+    assert "_limits" not in repr(offered)
+    assert f"run.{name}.ttft()" in offered._repr_html_()
+    assert "<td>request_id, trial, outcome, ttft_s" in offered._repr_html_() or kind is Figures

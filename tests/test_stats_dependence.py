@@ -7,7 +7,14 @@ from scipy.signal import lfilter
 from scipy.stats import norm, t
 
 from hxbench.stats import dependence
-from hxbench.stats.dependence import Worth, batch_inflation, design_effect, variance_inflation, worth
+from hxbench.stats.dependence import (
+    Worth,
+    batch_inflation,
+    design_effect,
+    students_factor,
+    variance_inflation,
+    worth,
+)
 
 VIF_OF_AR1 = reference.case("DEP-vif-ar1")["expected"]
 
@@ -144,3 +151,52 @@ def test_n_eff_is_never_above_n() -> None:
         for _ in range(20):
             series = [(generator.random(n) < 0.4).astype(float)]
             assert 0 < worth({"asked": series}, n, alpha=0.025).n_eff <= n
+
+
+@pytest.mark.parametrize(("n", "used"), [(2**17, 2**17), (2**17 + 8, 2**16 + 4)])
+def test_more_than_131072_values_of_a_trial_are_taken_in_blocks(n: int, used: int) -> None:
+    # 0 0 0 0 1 1 1 1: VIF 2 by single values and by pairs, three lags; what differs is how sure it is
+    expected = 2 + 3 / used + 2 * np.sqrt(2 * 3 / used)
+    assert expected == pytest.approx(variance_inflation([alternating(4, n)]), abs=1e-4)
+
+
+def test_blocks_that_are_all_alike_show_no_dependence() -> None:
+    assert 1.0 == variance_inflation([alternating(1, 2**17 + 2)])
+
+
+def test_pairs_that_are_all_positive_are_summed_to_the_end() -> None:
+    # pairs 1.5, 0.5, 0.25; the last of an odd number has no partner
+    covariances = np.array([1.0, 0.5, 0.25, 0.25, 0.125, 0.125, 0.5])
+    assert (11, 2 * 2.25 - 1) == dependence._initial_monotone(covariances)
+
+
+def test_a_small_inflation_has_its_source_too() -> None:
+    # 0 0 0 1 1 1: covariances 1/4, 1/12, -1/12; excess 2/3, and what 3 lags of 600 values add
+    found = worth({"asked": [alternating(3, 600)]}, 600, alpha=0.025)
+    expected = 1 + 2 / 3 * (1 + 3 / 600 + 2 * np.sqrt(2 * 3 / 600))
+    assert ("asked", pytest.approx(expected, rel=0.01)) == (found.source, found.inflation)
+
+
+def test_two_trials_have_a_design_effect() -> None:
+    two = [np.array([1.0, 0.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])]
+    found = worth({"asked": two}, 8, alpha=0.025)
+    effect = 4 * (1 / 32) / (3 / 8 * 5 / 8)
+    assert pytest.approx(effect) == found.design_effect
+    assert pytest.approx(8 / effect * (norm.isf(0.025) / t.isf(0.025, 1)) ** 2) == found.n_eff
+
+
+def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_leaves() -> None:
+    trials = [np.isin(np.arange(10), ones).astype(float) for ones in ([0, 5], [1, 3, 6, 8], [0, 3, 5, 8])]
+    effect = 10 * np.var([0.2, 0.4, 0.4], ddof=1) / (1 / 3 * 2 / 3)
+    found = worth({"asked": trials}, 30, alpha=0.025)
+    assert 0 < effect < 1
+    assert pytest.approx(30 / effect * (norm.isf(0.025) / t.isf(0.025, 2)) ** 2) == found.n_eff
+
+
+def test_trials_that_agree_exactly_are_worth_their_number() -> None:
+    assert Worth(500, 500, 1.0, "", 0.0) == worth({"asked": [np.tile([0.0, 1.0], 50)] * 5}, 500, alpha=0.025)
+
+
+def test_the_spread_of_few_trials_is_known_less_well_and_that_of_one_is_not_looked_at() -> None:
+    # 12.7 and 2.78 cut off 2.5 % of Student's t with 1 and 4 degrees of freedom, 1.96 of the normal
+    assert [1.0, 0.0238, 0.498] == [pytest.approx(students_factor(n, 0.025), rel=0.01) for n in (1, 2, 5)]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import reference
-from scipy.stats import norm
+from scipy.stats import nct, norm, t
 
 from hxbench.stats.ratios import ratio_of, trials_per_arm
 
@@ -51,3 +51,9 @@ def test_an_unchanged_candidate_is_within_its_margin_as_often_as_planned() -> No
     runs = [ratio_of(*generator.normal(0, 0.05, (2, trials)), alpha=0.05) for _ in range(600)]
     passed = sum(run is not None and run.bounds.high <= 1.15 for run in runs) / 600
     assert passed > 0.9 - 0.03
+
+
+def test_a_power_that_is_just_reached_is_enough() -> None:
+    reached = float(nct.sf(t.isf(0.05, 12), 12, math.log(1.1) / (0.05 * math.sqrt(2 / 7))))
+    assert 7 == trials_per_arm(1.1, 0.05, power=reached)
+    assert 8 == trials_per_arm(1.1, 0.05, power=math.nextafter(reached, 1))

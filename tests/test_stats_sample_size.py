@@ -7,7 +7,7 @@ import reference
 
 from hxbench.stats.proportions import p_value_above, upper_bound
 from hxbench.stats.quantiles import order_statistic_ranks
-from hxbench.stats.sample_size import deciding_n, required_n, smallest_passing_n
+from hxbench.stats.sample_size import RequiredN, deciding_n, required_n, smallest_passing_n
 
 GATE_N = reference.case("GATE-n")["expected"]
 WILKS = reference.case("OS-wilks")["expected"]
@@ -90,3 +90,26 @@ def test_without_a_miss_it_is_the_smallest_passing_n() -> None:
 @pytest.mark.parametrize("share", [0.05, 0.0499999])
 def test_a_share_at_the_limit_is_never_decided(share: float) -> None:
     assert deciding_n(share, 0.05, **ALPHAS) is None
+
+
+def test_what_never_misses_passes_for_certain() -> None:
+    assert RequiredN(59, 0) == required_n(0.05, 0.0, alpha=0.05, power=1.0)
+
+
+def test_required_n_wants_a_share() -> None:
+    with pytest.raises(ValueError, match=r"got -0\.01 and 0\.05"):
+        required_n(0.05, -0.01, alpha=0.025)
+
+
+def test_a_bound_at_the_allowed_share_decides() -> None:
+    # without a miss the bound at alpha 0.5 is 1 - 0.5^(1/n): 0.5 after one request
+    assert deciding_n(0.0, 0.5, alpha_pass=0.5, alpha_fail=0.05) == 1
+
+
+def test_a_p_value_at_its_level_does_not_decide() -> None:
+    # n misses of n at an allowed share of one half: 0.5, 0.25
+    assert deciding_n(1.0, 0.5, alpha_pass=0.025, alpha_fail=0.5) == 2
+
+
+def test_where_everything_is_allowed_one_request_decides() -> None:
+    assert deciding_n(0.5, 1.0, **ALPHAS) == 1

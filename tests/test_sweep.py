@@ -3,7 +3,7 @@
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli, sweeping
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError, TargetError
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests import servers
@@ -80,20 +80,23 @@ def test_what_was_measured_is_opened_and_loads_can_be_added(server: Server) -> N
 
 
 class Impatient(TextView):
-    """Makes the server slow once the run with this name has begun, and interrupts it, as Ctrl-C does."""
+    """Interrupts, as Ctrl-C does, in the middle of the run with this name: at its sixth request."""
 
     def __init__(self, name: str, server: Server) -> None:
         super().__init__()
-        self._name, self._server = name, server
+        self._name, self._server, self._left = name, server, 6
 
     def say(self, text: str) -> None:
         if text.endswith(self._name):
-            self._server.behaviour.chat = lambda _: servers.stream(4, 0.5, 0.5)
+            self._server.behaviour.chat = self._interrupted
 
-    def update(self, progress: Mapping[str, Any]) -> None:
-        if self._server.behaviour.chat is not quick:
-            self._server.behaviour.chat = quick
-            os.kill(os.getpid(), signal.SIGINT)
+    def _interrupted(self, request: object) -> Iterator[Any]:
+        self._left -= 1
+        if self._left:
+            return quick(request)
+        self._server.behaviour.chat = quick
+        os.kill(os.getpid(), signal.SIGINT)
+        return servers.stream(4, 9.0, 0.0)
 
 
 def test_an_interrupt_keeps_finished_loads_and_the_sweep_goes_on_later(server: Server) -> None:
@@ -114,6 +117,34 @@ def test_a_sweep_stopped_in_its_first_load_has_no_figures_and_says_why(server: S
     assert "0 of 1 loads; missing: 1 users\nsweep swept" == repr(stopped)
     with pytest.raises(EvidenceError, match="swept: no load of this sweep was measured to its end"):
         stopped.figures  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("begun", "says", "kept"),
+    [
+        ((), "stopped before the first request: nothing was measured", []),
+        ((1,), r"stopped between two loads; the finished ones are kept: hx\.open_sweep\('.*swept'\)", [1]),
+    ],
+)
+def test_a_sweep_stopped_before_a_loads_first_request_says_what_is_kept(
+    server: Server, begun: tuple[int, ...], says: str, kept: list[int]
+) -> None:
+    if begun:
+        swept(server, users=begun)
+
+    def unready(_: Any) -> list[bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return [servers.plain(503, "{}")]
+
+    server.behaviour.health = unready
+    with pytest.raises(StoppedError, match=f"^{says}$") as caught:
+        swept(server, users=[1, 2])
+    assert (signal.SIGINT, 130) == (caught.value.signal, caught.value.exit_status)
+    assert kept == (list(hx.open_sweep("swept").runs) if Path("swept").exists() else [])
+
+
+def test_the_figures_of_a_sweep_name_themselves(recorded: Path) -> None:
+    assert "figures of the sweep: latency, throughput" == repr(hx.open_sweep(recorded).figures)
 
 
 def test_rates_are_an_open_loop_and_what_was_due_stands_beside_what_was_achieved(server: Server) -> None:
@@ -218,9 +249,26 @@ def test_a_run_is_no_sweep_and_a_sweep_no_run(recorded: Path) -> None:
 def test_a_server_that_is_not_there_leaves_nothing(workplace: Path) -> None:
     with Server() as gone:
         pass
-    with pytest.raises(InputError):
-        swept(gone, users=[1], limits__total="1 s", target={"server": gone.url, "ready": {"within": "1 s"}})
+    with pytest.raises(TargetError, match="not reachable: ConnectError"):
+        swept(gone, users=[1, 2])
     assert [] == list(workplace.iterdir())
+
+
+def test_loads_that_could_not_be_added_are_not_missed_later(server: Server) -> None:
+    swept(server, users=[1])
+    server.__exit__()
+    with pytest.raises(TargetError, match="not reachable: ConnectError"):
+        swept(server, users=[1, 2])
+    assert ((1,), ()) == (hx.open_sweep("swept").loads, hx.open_sweep("swept").missing)
+
+
+def test_a_folder_that_cannot_be_made_is_said() -> None:
+    Path("file").write_text("")
+    with (
+        pytest.raises(DirectoryError, match="file/swept: cannot be written: Not a directory"),
+        Server() as any_one,
+    ):
+        swept(any_one, "file/swept", users=[1])
 
 
 def test_the_tokens_of_all_loads_together_ask_for_consent(workplace: Path) -> None:

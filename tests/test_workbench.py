@@ -8,6 +8,8 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli
+from hxbench.errors import InputError
+from hxbench.plan.layers import resolve
 from hxbench.render import notebooks, publish
 from tests import servers
 from tests.servers import Behaviour, Server
@@ -86,3 +88,10 @@ def test_what_is_opened_can_be_asked_for_its_parts(recorded: Path) -> None:
     assert "_repr_mimebundle_" in dir(run.result())
     assert {"ttft_s"} <= set(run.frames.ttft().columns)
     assert os.fspath(recorded) == os.fspath(run.path)
+
+
+def test_a_profile_that_is_resolved_takes_nothing_over_it(tmp_path: Path) -> None:
+    resolved = resolve("smollm2-135m")
+    with pytest.raises(InputError, match=r"^load\.users: has no place beside a profile that is resolved"):
+        hx.run(resolved, tmp_path / "run", load__users=3)
+    assert not (tmp_path / "run").exists()

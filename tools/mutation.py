@@ -1,24 +1,28 @@
 """Changes the gate code, one comparison or whole number at a time, and says which changes no test notices.
 
 python -m tools.mutation            every mutant; ends with 1 when one survives
-python -m tools.mutation gates.py   those of the files in whose path this stands
+python -m tools.mutation gates.py   those of the files in whose path this, or another such part, stands
 
-A mutant meets the quick tests of its own module, first those that noticed an earlier one; tests that simulate
-many runs are left to `make test`. All is imported once: each mutant is a fork in which the functions and the
-constants of its module are replaced. What survives, and why, stands in `simulation/MUTATION.md`.
+A mutant meets those quick tests of its own module that call the changed function: first those that noticed an
+earlier one, then the shortest; tests that simulate many runs are left to `make test`. All is imported once: a
+mutant is a fork in which the functions and the constants of its module are replaced. What survives, and why,
+stands in `simulation/MUTATION.md`.
 """
 
 import ast
 import copy
+import gc
 import importlib
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from types import FunctionType
+from types import FrameType, FunctionType
 from typing import Any
 
 import pytest
@@ -31,14 +35,22 @@ TESTS: dict[str, tuple[str, ...]] = {
     "hxbench/judge/inference.py": (GATES,),
     "hxbench/judge/relative.py": ("test_judge_relative",),
     "hxbench/judge/collect.py": (GATES,),
-    "hxbench/judge/samples.py": (GATES,),
-    "hxbench/stats/proportions.py": ("test_stats_proportions", GATES),
-    "hxbench/stats/quantiles.py": ("test_stats_quantiles", GATES),
-    "hxbench/stats/multiplicity.py": ("test_stats_multiplicity", GATES),
-    "hxbench/stats/sample_size.py": ("test_stats_sample_size", GATES),
-    "hxbench/stats/dependence.py": ("test_stats_dependence", GATES),
+    "hxbench/judge/samples.py": ("test_judge_samples", GATES),
+    "hxbench/judge/judging.py": ("test_judge_judging", "test_judge_certificate"),
+    "hxbench/judge/looks.py": ("test_judge_looks",),
+    "hxbench/judge/ledger.py": ("test_judge_ledger",),
+    "hxbench/judge/verdicts.py": ("test_judge_checks",),
+    "hxbench/judge/checks.py": ("test_judge_checks",),
+    "hxbench/judge/certificate.py": ("test_judge_certificate",),
+    "hxbench/stats/proportions.py": ("test_stats_proportions",),
+    "hxbench/stats/quantiles.py": ("test_stats_quantiles",),
+    "hxbench/stats/means.py": ("test_stats_means",),
+    "hxbench/stats/ratios.py": ("test_stats_ratios",),
+    "hxbench/stats/multiplicity.py": ("test_stats_multiplicity",),
+    "hxbench/stats/sample_size.py": ("test_stats_sample_size",),
+    "hxbench/stats/dependence.py": ("test_stats_dependence",),
 }
-LIMIT_S = 20  # of processor time: a mutant that loops for ever is noticed too
+MOST_S, MOST_TIMES = 10, 3  # of processor time, and of the tests' own: who loops for ever is noticed too
 
 OPERATORS: dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE),
@@ -50,9 +62,10 @@ FUNCTIONS = {"lt": ("le", "ge"), "le": ("lt", "gt"), "gt": ("ge", "le"), "ge": (
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change of one file: the line, what stands there now, and the whole changed source."""
+    """One change of one file: where, what stands there now, and the whole changed source."""
 
     path: str
+    function: int | None  # first line of the function or method it is in
     line: int
     before: str
     after: str
@@ -65,13 +78,29 @@ class Mutant:
 def mutants(path: str, source: str) -> Iterator[Mutant]:
     """Yields every mutant of a module."""
     tree = ast.parse(source)
+    starts = function_starts(tree)
     nodes = [(at, node) for at, node in enumerate(ast.walk(tree)) if isinstance(node, ast.expr)]
     for position, node in nodes:
         for changed in variants(node):
             other = copy.deepcopy(tree)
             place = list(ast.walk(other))[position]
             place.__dict__.update(changed.__dict__)
-            yield Mutant(path, node.lineno, ast.unparse(node), ast.unparse(changed), ast.unparse(other))
+            start, before, after = starts.get(node), ast.unparse(node), ast.unparse(changed)
+            yield Mutant(path, start, node.lineno, before, after, ast.unparse(other))
+
+
+def function_starts(tree: ast.Module) -> dict[ast.AST, int]:
+    """Returns the first line, as its code has it, of the outermost function that each node is in."""
+    members = [
+        *tree.body,
+        *(each for node in tree.body if isinstance(node, ast.ClassDef) for each in node.body),
+    ]
+    functions = [node for node in members if isinstance(node, ast.FunctionDef)]
+    return {
+        node: min([function.lineno, *(each.lineno for each in function.decorator_list)])
+        for function in functions
+        for node in ast.walk(function)
+    }
 
 
 def variants(node: ast.expr) -> Iterator[ast.expr]:
@@ -89,6 +118,18 @@ def variants(node: ast.expr) -> Iterator[ast.expr]:
         yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
 
 
+@dataclass(frozen=True)
+class Unchanged:
+    """How a test behaves where nothing is changed."""
+
+    passed: bool
+    seconds: float  # of processor time
+    called: Sequence[str]  # path and first line of each function of the gates
+
+
+NOTHING = (False, 0.0, ())
+
+
 class Mutating:
     """A plugin of pytest that runs the tests on each mutant, until one fails, instead of once."""
 
@@ -100,41 +141,86 @@ class Mutating:
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Prints each survivor, and a dot for each mutant that was noticed."""
-        self.sound = noticed_by(self._unchanged, session.items) is None
+        gc.freeze()  # else each fork copies all that its garbage collector looks at
+        known = unchanged(self._unchanged, session.items)
+        self.sound = all(each.passed for each in known.values())
         for mutant in self._made if self.sound else ():
-            first = {name: rank for rank, name in enumerate(reversed(self._recent))}
-            items = [item for item in session.items if item.path.stem in TESTS[mutant.path]]
-            items.sort(key=lambda item: first.get(item.nodeid, len(first)))
-            noticed = noticed_by([mutant], items)
+            items = [item for item in session.items if meets(item, mutant, known[item.nodeid])]
+            items.sort(key=lambda item: (self._rank(item.nodeid), known[item.nodeid].seconds))
+            most_s = MOST_S + MOST_TIMES * sum(known[item.nodeid].seconds for item in items)
+            noticed = noticed_by(mutant, items, most_s)
             if noticed is None:
                 self.survivors.append(mutant)
             else:
-                self._recent = [name for name in self._recent if name != noticed] + [noticed]
+                self._recent = [noticed] + [name for name in self._recent if name != noticed]
             print(mutant if noticed is None else ".", end="\n" if noticed is None else "", flush=True)
         return True
 
+    def _rank(self, name: str) -> int:
+        return self._recent.index(name) if name in self._recent else len(self._recent)
 
-def noticed_by(changes: Sequence[Mutant], items: Sequence[pytest.Item]) -> str | None:
-    """Returns the first test that fails on these changes, in a fork of this process; None when all pass."""
+
+def meets(item: pytest.Item, mutant: Mutant, known: Unchanged) -> bool:
+    """Tells whether a test can notice a mutant: it calls the function, or that is none."""
+    called = mutant.function is None or f"{mutant.path}:{mutant.function}" in known.called
+    return called and item.path.stem in TESTS[mutant.path]
+
+
+def unchanged(modules: Sequence[Mutant], items: Sequence[pytest.Item]) -> dict[str, Unchanged]:
+    """Returns how each test behaves where the functions of these modules are replaced by themselves."""
+    paths = {module.path for module in modules}
+
+    def each_by_itself() -> list[Any]:
+        for module in modules:
+            replace(module)
+        return [in_fork(partial(behaviour, item, paths)) for item in items]
+
+    found = in_fork(each_by_itself) or [None] * len(items)
+    return {item.nodeid: Unchanged(*(each or NOTHING)) for item, each in zip(items, found, strict=True)}
+
+
+def behaviour(item: pytest.Item, paths: Set[str]) -> tuple[bool, float, list[str]]:
+    """Runs a test; returns whether it passed, its processor time, and the functions of `paths` it called."""
+    called = set()
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_filename in paths:
+            called.add(f"{frame.f_code.co_filename}:{frame.f_code.co_firstlineno}")
+
+    begun = time.process_time()
+    sys.setprofile(note)
+    passed = passes([item], 0)
+    sys.setprofile(None)
+    return passed, time.process_time() - begun, sorted(called)
+
+
+def noticed_by(mutant: Mutant, items: Sequence[pytest.Item], most_s: float) -> str | None:
+    """Returns the first test that fails on this mutant; None when all pass."""
+
+    def first_to_fail() -> str:
+        replace(mutant)
+        return next((items[at].nodeid for at in range(len(items)) if not passes(items, at)), "")
+
+    noticed = in_fork(first_to_fail, most_s)
+    return "it ended, or never did" if noticed is None else noticed or None
+
+
+def in_fork(work: Callable[[], Any], most_s: float = 0) -> Any:
+    """Returns what a fork of this process works out, as JSON has it; None when it ends or takes too long."""
     sink, told = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.setitimer(signal.ITIMER_PROF, LIMIT_S)  # its signal ends the child
-        position = len(items)
+        signal.setitimer(signal.ITIMER_PROF, most_s)  # its signal ends the child; 0 is never
         try:
-            for mutant in changes:
-                replace(mutant)
-            position = next((at for at in range(len(items)) if not passes(items, at)), -1)
+            with os.fdopen(told, "w") as telling:
+                json.dump(work(), telling)
         finally:
-            os.write(told, str(position).encode())
             os._exit(0)
     os.close(told)
     with os.fdopen(sink) as heard:
         answer = heard.read()
     os.waitpid(child, 0)
-    if not answer or int(answer) == len(items):
-        return "it ended, or never did"
-    return None if answer == "-1" else items[int(answer)].nodeid
+    return json.loads(answer) if answer else None
 
 
 def passes(items: Sequence[pytest.Item], at: int) -> bool:
@@ -149,12 +235,12 @@ def replace(mutant: Mutant) -> None:
     changed = dict(vars(old))
     exec(compile(mutant.source, mutant.path, "exec"), changed)  # noqa: S102  # our own code, a little changed
     for name, now in vars(old).copy().items():
-        if getattr(now, "__module__", None) == old.__name__ and isinstance(now, type):
+        if isinstance(now, type) and now.__module__ == old.__name__:
             for member, value in vars(now).items():
                 _transplant(value, vars(changed[name]).get(member))
-        elif getattr(now, "__module__", None) == old.__name__:
+        elif isinstance(now, FunctionType) and now.__module__ == old.__name__:
             _transplant(now, changed[name])
-        elif not name.startswith("__") and now != changed[name]:
+        elif not name.startswith("__") and now is not changed[name]:
             _rebind(name, now, changed[name])
 
 
@@ -178,11 +264,11 @@ def _rebind(name: str, old: Any, new: Any) -> None:
             setattr(module, name, new)
 
 
-def main(wanted: str = "") -> int:
+def main(*wanted: str) -> int:
     """Prints the survivors and the score; returns the exit status."""
-    sources = {path: Path(path).read_text() for path in TESTS if wanted in path}
+    sources = {path: Path(path).read_text() for path in TESTS if any(part in path for part in wanted or [""])}
     made = [each for path, source in sources.items() for each in mutants(path, source)]
-    mutating = Mutating([Mutant(path, 0, "", "", source) for path, source in sources.items()], made)
+    mutating = Mutating([Mutant(path, None, 0, "", "", source) for path, source in sources.items()], made)
     names = dict.fromkeys(name for path in sources for name in TESTS[path])
     pytest.main(["-q", "-s", "-p", "no:cacheprovider", *(f"tests/{name}.py" for name in names)], [mutating])
     if not mutating.sound:

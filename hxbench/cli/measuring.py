@@ -115,9 +115,10 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 @recording_flags
 @json_flag("the table")
 def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
-    """Record PROFILE at each load: --users 1,2,4,8 or --rates 0.5,1,2.
+    """Record PROFILE at each load of a list, for a curve.
 
-    A folder with a run each, and benchmark.html; no verdict. With --out what is there is not measured again.
+    The list is --users 1,2,4,8 or --rates 0.5,1,2. It leaves a folder with a run each, and benchmark.html; no
+    verdict. With --out what is there is not measured again.
     """
     from hxbench import sweeping
 

@@ -3,41 +3,19 @@
 Rendering disturbs a measurement, so all is measured before the first is rendered.
 """
 
-import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from hxbench.cli import failures, side_by_side, step_summary
-from hxbench.errors import DirectoryError, HxbenchError, InputError
+from hxbench.cli import side_by_side, step_summary
+from hxbench.cli.outcomes import Outcome, broken, say, shown
+from hxbench.errors import DirectoryError, HxbenchError, InputError, StoppedError
 
 if TYPE_CHECKING:
     from hxbench.plan.layers import Resolved
     from hxbench.record.supervisor import StopRequest
-
-_FROM_WORST = (4, 1, 3, 0)
-_NOT_DONE = 4  # of one among several: others were started, so it is not 2
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """What became of one: `said` is why it came to no certificate."""
-
-    name: str
-    run: Path | None
-    status: int = 0
-    said: str | None = None
-
-    def certificate(self) -> dict[str, Any] | None:
-        if self.run is None or self.said is not None:
-            return None
-        made: dict[str, Any] = json.loads((self.run / "certificate.json").read_text(encoding="utf-8"))
-        return made
 
 
 def certify(
@@ -56,17 +34,17 @@ def certify(
     from hxbench.record.supervisor import Interrupted, stop_signals
 
     _check(asked, out, undecided_ok=undecided_ok, sign_key=sign_key, yes=yes)
-    recorded: list[_Outcome] = []
+    recorded: list[Outcome] = []
     try:
         with stop_signals() as stop:
             for place, resolved in enumerate(asked, start=1):
-                _say(f"measuring {place} of {len(asked)}: {resolved.profile.name}")
+                say(f"measuring {place} of {len(asked)}: {resolved.profile.name}")
                 recorded.append(_recorded(resolved, out, yes=yes))
                 _raise_if_stopped(recorded[-1], stop)
             done = [_signed(each, sign_key) for each in _rendered(recorded, stop)]
     except (KeyboardInterrupt, Interrupted) as error:
         return _interrupted(recorded, len(asked), error)
-    return _shown(done, as_json=as_json)
+    return shown(done, as_json=as_json)
 
 
 def render(directories: Sequence[Path]) -> int:
@@ -74,22 +52,20 @@ def render(directories: Sequence[Path]) -> int:
 
     Raises: InputError when one is no run or named twice; nothing was written.
     """
-    from hxbench import workbench
     from hxbench.record.supervisor import Interrupted, stop_signals
 
     real = [path.resolve() for path in directories]
     twice = [given for given, path in zip(directories, real, strict=True) if real.count(path) > 1]
     if twice:
         raise InputError(f"{twice[-1]}: named twice")
-    # opening mends killed ones, for which it needs the machine's lock: one after the other
-    runs = [workbench.open(path).path for path in directories]
-    recorded = [_Outcome(run.name, run) for run in runs]
+    # opening puts killed ones together, for which it needs the machine's lock: one after the other
+    recorded = [_opened(path) for path in directories]
     try:
         with stop_signals() as stop:
             done = _rendered(recorded, stop)
     except (KeyboardInterrupt, Interrupted) as error:
         return _interrupted(recorded, len(recorded), error)
-    return _shown(done, as_json=False)
+    return shown(done, as_json=False)
 
 
 def _check(
@@ -128,21 +104,35 @@ def _make_folder(out: Path) -> None:
         raise DirectoryError(f"{out}: cannot be written: {error.strerror}") from None
 
 
-def _recorded(resolved: "Resolved", out: Path | None, *, yes: bool) -> _Outcome:
+def _recorded(resolved: "Resolved", out: Path | None, *, yes: bool) -> Outcome:
     from hxbench import workbench
+    from hxbench.record.supervisor import Interrupted
     from hxbench.records import run_directory
 
     name = resolved.profile.name
     folder = None if out is None else out / run_directory.fresh_name(resolved, name, datetime.now(UTC))
     try:
-        return _Outcome(name, workbench.run(resolved, folder, yes=yes, calibrated=True).path)
+        return Outcome(name, workbench.run(resolved, folder, yes=yes, calibrated=True).path)
+    except StoppedError as stop:  # before its first request: nothing of it was kept
+        raise Interrupted(stop.signal) from None
     except Exception as error:  # of whatever kind: the others are still to be measured
-        said, _ = failures.line_and_status(error)
-        _say(said)
-        return _Outcome(name, None, _NOT_DONE, said.removeprefix("hxbench: "))
+        return broken(name, error)
 
 
-def _raise_if_stopped(outcome: _Outcome, stop: "StopRequest") -> None:
+def _opened(path: Path) -> Outcome:
+    """Raises InputError when it is no run."""
+    from hxbench import workbench
+
+    try:
+        run = workbench.open(path).path
+    except InputError:
+        raise
+    except Exception as error:  # a run, but one that ended before its first request, or is being recorded
+        return broken(path.resolve().name, error)
+    return Outcome(run.name, run)
+
+
+def _raise_if_stopped(outcome: Outcome, stop: "StopRequest") -> None:
     """Raises Interrupted when a signal came between two recordings, or ended the last one."""
     from hxbench.record.supervisor import Interrupted
     from hxbench.records import run_directory
@@ -153,16 +143,16 @@ def _raise_if_stopped(outcome: _Outcome, stop: "StopRequest") -> None:
         raise Interrupted(number)
 
 
-def _rendered(recorded: Sequence[_Outcome], stop: "StopRequest") -> list[_Outcome]:
+def _rendered(recorded: Sequence[Outcome], stop: "StopRequest") -> list[Outcome]:
     from hxbench import units, workbench
 
     runs = [each.run for each in recorded if each.run is not None]
     if not runs:
         return list(recorded)
     at_once = min(len(runs), side_by_side.cores())
-    _say(f"rendering: runs: {units.count(len(runs))}, at once: {at_once}")
+    say(f"rendering: runs: {units.count(len(runs))}, at once: {at_once}")
     found = side_by_side.render(runs, stop)
-    done = [each if each.run is None else _of(each, *found[each.run]) for each in recorded]
+    done = [each if each.run is None else each.rendered(*found[each.run]) for each in recorded]
     for each in done:
         if each.run is not None and each.said is None:
             step_summary.append(each.run)
@@ -170,14 +160,7 @@ def _rendered(recorded: Sequence[_Outcome], stop: "StopRequest") -> list[_Outcom
     return done
 
 
-def _of(recorded: _Outcome, status: int, said: str | None) -> _Outcome:
-    """Returns the outcome of a rendering; one that wrote no certificate is not done."""
-    if said is None and status in _FROM_WORST:
-        return replace(recorded, status=status)
-    return replace(recorded, status=_NOT_DONE, said=said or f"its rendering ended with status {status}")
-
-
-def _signed(outcome: _Outcome, key: Path | None) -> _Outcome:
+def _signed(outcome: Outcome, key: Path | None) -> Outcome:
     from hxbench import workbench
 
     if key is None or outcome.run is None or outcome.said is not None:
@@ -185,61 +168,15 @@ def _signed(outcome: _Outcome, key: Path | None) -> _Outcome:
     try:
         workbench.sign(outcome.run, key)
     except HxbenchError as error:
-        return replace(outcome, status=_NOT_DONE, said=str(error))
+        return outcome.not_done(str(error))
     return outcome
 
 
-def _interrupted(recorded: Sequence[_Outcome], of: int, error: BaseException) -> int:
+def _interrupted(recorded: Sequence[Outcome], of: int, error: BaseException) -> int:
     from hxbench.record.supervisor import Interrupted
 
     kept = [str(each.run) for each in recorded if each.run is not None]
-    _say(f"interrupted: recorded and kept: {len(kept)} of {of}")
+    say(f"interrupted: recorded and kept: {len(kept)} of {of}")
     if kept:
-        _say(f"their pages: hxbench render {shlex.join(kept)}")
+        say(f"their pages: hxbench render {shlex.join(kept)}")
     return 128 + int(error.args[0]) if isinstance(error, Interrupted) else 130
-
-
-def _shown(done: Sequence[_Outcome], *, as_json: bool) -> int:
-    """Prints one line for each and returns the worst exit status."""
-    click.echo(_as_json(done) if as_json else _as_text(done))
-    return min((each.status for each in done), key=_FROM_WORST.index)
-
-
-def _as_json(done: Sequence[_Outcome]) -> str:
-    rows = [
-        {
-            "name": each.name,
-            "run": None if each.run is None else str(each.run),
-            "exit_status": each.status,
-            "error": each.said,
-            "certificate": each.certificate(),
-        }
-        for each in done
-    ]
-    return json.dumps(rows, indent=1, ensure_ascii=False)
-
-
-def _as_text(done: Sequence[_Outcome]) -> str:
-    from hxbench.render.tables import aligned
-
-    return "\n".join(aligned([_row(each) for each in done]))
-
-
-def _row(outcome: _Outcome) -> list[str]:
-    from hxbench.render import wording
-    from hxbench.render.status import looks
-
-    certificate = outcome.certificate()
-    if certificate is None or outcome.run is None:
-        return [
-            "! NOT DONE",
-            outcome.name,
-            outcome.said or "",
-            "" if outcome.run is None else str(outcome.run),
-        ]
-    look, page = looks(certificate["status"]), outcome.run / "certificate.html"
-    return [f"{look.symbol} {look.word}", outcome.name, wording.counts(certificate), str(page)]
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)

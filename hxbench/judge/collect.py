@@ -152,9 +152,7 @@ def _own_gaps_hold(measured: Measured, objective: Objective) -> NDArray[np.bool_
         return np.ones(len(measured.attempted), dtype=np.bool_)
     if objective.statistic == "mean":
         sums = np.bincount(gaps.owners, weights=gaps.values, minlength=gaps.counts.size)
-        means: Values = sums / np.maximum(gaps.counts, 1)
-        held_mean: NDArray[np.bool_] = all_hold(means, objective) | (gaps.counts == 0)
-        return held_mean
+        return all_hold(sums / np.maximum(gaps.counts, 1), objective)  # of none it is 0, below any limit
     held = gaps.counted(all_hold(gaps.values, objective))
     share = QUANTILES.get(objective.statistic, 1.0)  # 1: all of them, for its maximum
     enough: NDArray[np.bool_] = held >= np.ceil(gaps.counts * share - ROUNDING)

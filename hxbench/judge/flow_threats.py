@@ -40,7 +40,7 @@ def imbalance(measured: Measured) -> Found:
         return None, "no request was answered in the measured window"
     share, worst = max(found, key=lambda each: each[0])
     in_flight, product = units.number(worst.in_flight), units.number(worst.rate * worst.stay)
-    return share, f"{in_flight} requests were in flight, rate times stay is {product}"
+    return share, f"in flight on average: {in_flight}, rate times stay: {product}"
 
 
 def unsteady(measured: Measured) -> Found | None:

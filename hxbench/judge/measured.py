@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hxbench.judge import rates, reads, requests
 from hxbench.records.run_directory import Records
@@ -31,16 +32,22 @@ class Measured:
 
     @cached_property
     def gaps(self) -> pd.DataFrame:
-        """Returns the gaps between token-bearing reads of the N requests: owner, time_s, gap_s.
+        """Returns the gaps between token-bearing reads of the N requests: owner, gap_s.
 
         `owner` is the position of a gap's request among the N.
         """
-        owner_of = np.full(len(self.requests), -1, dtype=np.int32)
-        owner_of[self.attempted["row"]] = np.arange(len(self.attempted))
-        found = reads.gap_rows(self.records, self.requests).rename(columns={"row": "owner"})
-        found["owner"] = owner_of[found["owner"]]
-        mine = found["owner"] >= 0
-        return found if mine.all() else found[mine].reset_index(drop=True)
+        found = reads.gap_rows(self.records, self._as_scheduled)
+        owner_of = np.argsort(self.attempted["row"].to_numpy()).astype(np.int32)
+        owners = owner_of[found["row"].to_numpy()]
+        return pd.DataFrame({"owner": owners, "gap_s": found["gap_s"]}, copy=False)
+
+    def gap_times(self) -> NDArray[np.float64]:
+        """Returns when each of these gaps ended; not kept: few want it, and it is as large as they are."""
+        return reads.gap_times(self.records, self._as_scheduled)
+
+    @property
+    def _as_scheduled(self) -> pd.DataFrame:
+        return self.requests[self.requests["attempted"]]
 
     @cached_property
     def samples(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hxbench.stats.quantiles import nearest_rank
 
 LEVELS = ("p50", "p95", "p99")
 PER_WINDOW = 40  # values on average, so that most windows have a p95
-MOST_WINDOWS = 60
+MOST_WINDOWS = 40
 FEWEST = 10  # values of a window of which anything is said
 
 _Values = NDArray[np.float64]
@@ -33,7 +33,7 @@ def percentiles_over_time(measured: Measured, metric: str) -> pd.DataFrame:
     found = sample(measured, metric)
     start = "due_s" if measured.records.profile.load.loop == "open" else "dispatched_s"
     started_s = measured.attempted[start].to_numpy(dtype="float64")
-    times_s = started_s[found.owners] if found.times_s is None else found.times_s
+    times_s = started_s[found.owners] if found.times_s is None else found.times_s()
     trials = found.trial_of[found.owners]
     known = ~np.isnan(times_s)
     parts = [

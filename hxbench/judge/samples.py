@@ -1,5 +1,6 @@
 """The values a latency gate looks at: one a request, or one a gap for itl; a failure is infinite."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +15,8 @@ from hxbench.stats.quantiles import rank
 
 Values = NDArray[np.float64]
 
+BLOCK = 2**12  # stretches of which flags are counted in one go: numpy makes whole numbers of all of them
+
 # Good requests may have none of these: a reused connection, an answer that came in one read.
 MAY_BE_UNDEFINED = frozenset({"tpot", "connect", "itl"})
 
@@ -25,7 +28,7 @@ class Sample:
     values: Values
     owners: NDArray[np.intp]
     trial_of: NDArray[np.int64]
-    times_s: Values | None = None  # of each value, where their order is not that of their requests
+    times_s: Callable[[], Values] | None = None  # of each value, where their order is not that of requests
 
     @cached_property
     def in_order(self) -> Values:
@@ -39,14 +42,15 @@ class Sample:
 
     def capped(self, most: float) -> Values:
         """Returns the values with `most` in place of each failure."""
-        return np.where(np.isfinite(self.values), self.values, most)
+        finite = np.isfinite(self.values)
+        return self.values if finite.all() else np.where(finite, self.values, most)
 
     def capped_by_trial(self, most: float) -> list[Values]:
         """Returns the same for each trial, in time order."""
         capped, trials = self.capped(most), self.trial_of[self.owners]
         if self.times_s is None:
             return by_trial(capped, trials)
-        order = np.lexsort((self.times_s, trials))
+        order = np.lexsort((self.times_s(), trials))
         return by_trial(capped[order], trials[order])
 
     @cached_property
@@ -67,7 +71,16 @@ class Sample:
 
     def counted(self, flags: NDArray[np.bool_]) -> NDArray[np.intp]:
         """Returns how many of each request's values are flagged."""
-        return self._summed(np.add.reduceat(flags, self._stretches, dtype=np.intp))
+        starts, ends, found = (
+            self._stretches,
+            np.append(self._stretches[1:], flags.size),
+            [self._stretches[:0]],
+        )
+        for at in range(0, starts.size, BLOCK):
+            mine = slice(at, at + BLOCK)
+            part = flags[starts[at] : ends[mine][-1]]
+            found.append(np.add.reduceat(part, starts[mine] - starts[at], dtype=np.intp))
+        return self._summed(np.concatenate(found))
 
     @property
     def requests(self) -> int:
@@ -136,19 +149,23 @@ def trials_of(attempted: pd.DataFrame) -> NDArray[np.int64]:
 
 def _gaps(measured: Measured) -> Sample:
     """A failed request stands for as many infinite gaps as a good one has on average."""
-    attempted = measured.attempted
+    attempted, trials = measured.attempted, trials_of(measured.attempted)
+    owners, gaps_s = (measured.gaps[name].to_numpy() for name in ("owner", "gap_s"))
     ok = attempted["ok"].to_numpy(dtype="bool")
-    gaps = measured.gaps if ok.all() else measured.gaps[ok[measured.gaps["owner"].to_numpy()]]
-    owners, times_s, gaps_s = (gaps[name].to_numpy() for name in ("owner", "time_s", "gap_s"))
-    failed = np.flatnonzero(~ok)
-    if not owners.size and failed.size < ok.size:
+    if ok.all():
+        return Sample(gaps_s, owners, trials, measured.gap_times) if owners.size else EMPTY
+    kept, failed = ok[owners], np.flatnonzero(~ok)
+    owners, gaps_s = owners[kept], gaps_s[kept]
+    if not owners.size and ok.any():
         return EMPTY
-    if failed.size:
-        lost = max(round(owners.size / np.unique(owners).size), 1) if owners.size else 1
-        times_s = np.append(times_s, attempted["dispatched_s"].to_numpy()[failed].repeat(lost))
-        gaps_s = np.append(gaps_s, np.full(lost * failed.size, np.inf))
-        owners = np.append(owners, failed.repeat(lost))
-    return Sample(gaps_s, owners, trials_of(attempted), times_s)
+    lost = round(owners.size / np.unique(owners).size) if owners.size else 1
+
+    def times_s() -> Values:
+        sent_s = attempted["dispatched_s"].to_numpy()[failed]
+        return np.append(measured.gap_times()[kept], sent_s.repeat(lost))
+
+    gaps_s = np.append(gaps_s, np.full(lost * failed.size, np.inf))
+    return Sample(gaps_s, np.append(owners, failed.repeat(lost)), trials, times_s)
 
 
 def _clusters(sizes: NDArray[np.intp]) -> float:

@@ -92,6 +92,18 @@ def resolve(
     return layers.resolved()
 
 
+def written_sha256(path: Path) -> str:
+    """Returns the SHA-256 of a resolved profile as it was written down: keys that came later are not in it.
+
+    Raises: ProfileError when it is no profile.
+    """
+    return _sha256(yaml_text.load(path, str(path)).value)
+
+
+def _sha256(document: Any) -> str:
+    return hashlib.sha256(canonical_json.encode(document)).hexdigest()
+
+
 @dataclass(frozen=True)
 class _Setting:
     """One value of a layer, at its keys; `origin` is what the certificate calls it."""
@@ -162,9 +174,7 @@ class _Layers:
         origins = {
             ".".join(leaf.path): self._around(self._origins, leaf.path) or "default" for leaf in leaves
         }
-        return Resolved(
-            profile, document, origins, hashlib.sha256(canonical_json.encode(document)).hexdigest()
-        )
+        return Resolved(profile, document, origins, _sha256(document))
 
     def _displace(self, leaves: Sequence[_Setting]) -> None:
         """Drops what earlier layers chose where this one chooses the alternative: a rate, not users."""
@@ -290,10 +300,16 @@ _MESSAGES = {
 }
 
 
+def _instead(path: KeyPath) -> str:
+    """Returns what may have been meant: of a key without its section, the whole path."""
+    inside = [name for name in known_keys(()) if len(path) == 1 and path[0] in known_keys((name,))]
+    return f"did you mean {inside[0]}.{path[0]}" if inside else suggestion(path[-1], known_keys(path[:-1]))
+
+
 def _problem(error: ErrorDetails, path: KeyPath) -> str:
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
+        return f"unknown key; {_instead(path)}"
     if path[-1:] == ("[key]",):
         return f"unknown key; expected {context.get('expected', 'text')}"
     if kind == "value_error":

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from hxbench import units
 from hxbench.plan.fields import (
@@ -215,12 +215,6 @@ class Profile(Section):
     """What a Prometheus that scrapes the services is asked after each trial."""
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_what_came_later(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out a section that earlier runs did not know, where it is not set: their hashes stay."""
-        written: dict[str, Any] = write(self)
-        return {name: value for name, value in written.items() if (name, value) != ("prometheus", None)}
 
     @property
     def watched(self) -> Prometheus | None:

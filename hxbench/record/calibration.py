@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import pandas as pd
 import psutil
 
+from hxbench import units
 from hxbench.errors import HxbenchError, IncompleteError
 from hxbench.judge import calibration as judged
 from hxbench.plan import schedule as schedules
@@ -108,6 +109,12 @@ def calibrate(
         say(f"calibrating: {experiment.name}")
         rows.append(_one(experiment, serve, folder / str(number), asked))
     return {"experiments": rows}
+
+
+def load_s(experiments: Sequence[Experiment]) -> float:
+    """Returns how long the loads of experiments take together, what lies between them not counted."""
+    parts = (each.load[part] for each in experiments for part in ("warmup", "measure"))
+    return sum((units.parse(part, "duration") for part in parts), 0.0)
 
 
 def before(serve: Serve, folder: Path, asked: StopRequest, priority: str = NORMAL) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import json
 import os
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from hxbench.record import redaction
 from hxbench.record.children import Parent
 from hxbench.record.decoding import Decoder, Planned, Row
+from hxbench.record.tally import Tally
 from hxbench.records import tables
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import CLOCK, PHASES, READS, REQUESTS, TARGET
@@ -32,7 +32,6 @@ POLL_S = 0.2
 LINGER_S = 3.0  # for workers that see their stdin end at the same moment
 JOURNALS = "journal"
 GARBAGE_AFTER = 50_000  # objects made; what is decoded makes no cycles, and to look for them costs a tenth
-_NAMES = REQUESTS.names  # Arrow makes the list anew each time
 
 
 class Tables:
@@ -47,8 +46,7 @@ class Tables:
         records = run_dir / "records"
         self._requests = tables.TableWriter(records / "requests.parquet", REQUESTS)
         self._reads = tables.TableWriter(records / "reads.parquet", READS)
-        self._first_tokens: deque[float] = deque(maxlen=1000)
-        self._counts = {"ok": 0, "failed": 0, "tokens": 0}
+        self._tally = Tally()
 
     def follow(self) -> None:
         """Decodes what has been journalled since the last call."""
@@ -65,13 +63,9 @@ class Tables:
         return all(decoder.finished for _, decoder in self._readers.values())
 
     def progress(self) -> dict[str, Any]:
-        recent = sorted(self._first_tokens)
-        return {
-            "event": "progress",
-            **self._counts,
-            "in_flight": sum(decoder.in_flight for _, decoder in self._readers.values()),
-            "ttft_p50_s": recent[len(recent) // 2] if recent else None,
-        }
+        trial = max((_place(path)[0] for path in self._readers), default=None)
+        mine = [decoder for path, (_, decoder) in self._readers.items() if _place(path)[0] == trial]
+        return self._tally.progress(trial, mine)
 
     def close(self) -> None:
         trials: dict[int, list[Decoder]] = {}
@@ -105,13 +99,7 @@ class Tables:
     def _emit(self, request: Row, reads: list[Row]) -> None:
         self._requests.add(request)
         self._reads.add_all(reads)
-        row = dict(zip(_NAMES, request, strict=True))
-        if row["outcome"] == "ok":
-            self._counts["ok"] += 1
-            self._counts["tokens"] += row["output_tokens"] or 0
-            self._first_tokens.append((row["first_token_ns"] - row["dispatched_ns"]) / 1e9)
-        elif row["outcome"] != "cancelled":
-            self._counts["failed"] += 1
+        self._tally.add(request)
 
 
 def _merged(decoders: Sequence[Decoder]) -> Iterator[tuple[str, int | None, int | None]]:

@@ -1,6 +1,7 @@
 """From the wire journal to rows of `requests` and `reads`: the protocols run over what was received."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -102,20 +103,26 @@ class Decoder:
         self.phases: dict[str, list[int | None]] = {}  # name to [start_ns, end_ns]
         self.clock_rows: list[Row] = []
         self.finished = False
+        self.last_ns = 0  # of what was fed
+        self.ended: Counter[str] = Counter()  # requests by the phase they were planned for
         self._worker, self._schedule, self._emit = worker, schedule, emit
         self._answer, self._hash_text, self._redact = answer, hash_text, redact
         self._clock = Clock()
         self._open: dict[int, _Exchange] = {}
         self._closed: set[int] = set()
-        self._last_ns = 0
 
     @property
     def in_flight(self) -> int:
         return sum(exchange.dispatched is not None for exchange in self._open.values())
 
+    @property
+    def arriving(self) -> int:
+        """Token-bearing reads of the requests that have not ended."""
+        return sum(len(exchange.tokens) for exchange in self._open.values())
+
     def feed(self, entry: Entry) -> None:
-        if entry.time_ns > self._last_ns:
-            self._last_ns = entry.time_ns
+        if entry.time_ns > self.last_ns:
+            self.last_ns = entry.time_ns
         exchange = self._open.get(entry.number) if entry.kind == Kind.READ else None
         if exchange is not None:  # as for nearly all entries
             self._read(entry, exchange)
@@ -195,12 +202,13 @@ class Decoder:
             if exchange.dispatched is None:
                 del self._open[number]
             else:
-                self._close(number, exchange, self._last_ns, STOPPED)
+                self._close(number, exchange, self.last_ns, STOPPED)
 
     def _close(self, number: int, exchange: _Exchange, end_ns: int, reason: str) -> None:
         self._open.pop(number, None)
         self._closed.add(number)
         planned = self._schedule()[number]
+        self.ended[planned.phase] += 1
         if not reason and _is_answer(exchange):
             _keep(exchange, exchange.answer.end())
         outcome, phase, error = _judge(exchange, reason)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.layers import Resolved, resolve, written_sha256
 from hxbench.plan.profile import Profile
 from hxbench.records import tables
 from hxbench.records.schemas import JUDGED_READS, KEYS, ONCE, READS, TABLES
@@ -25,11 +25,12 @@ _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+"
 # Signs that YAML takes for a line's end, or does not take at all.
 _NO_YAML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  # beside records
+SWEEP_NOTE = "sweep.json"  # in the folder of a sweep, around those of its runs: which loads it is to have
 HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Records:
     """Everything one run wrote down; the frames have the columns of `schemas`, with nullable types.
 
@@ -52,6 +53,10 @@ class Records:
     calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
     watched: Sequence[Mapping[str, Any]] = ()  # what Prometheus was asked, one a trial and query
     schedule_sha256: str | None = None  # of the file; None for records that were never stored
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{name} {len(getattr(self, name))}" for name in TABLES)
+        return f"records of {self.path.name}, {self.ending['state']}: rows of {rows}"
 
 
 def create(outputs: Path, resolved: Resolved, now: datetime) -> Path:
@@ -176,7 +181,7 @@ def open_records(run_dir: Path) -> Records:
         path=run_dir.resolve(),
         profile=resolved.profile,
         document=resolved.document,
-        profile_sha256=resolved.sha256,
+        profile_sha256=written_sha256(run_dir / "profile.yaml"),
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
         ending=ending(run_dir),
         facts=_json(run_dir / "facts.json", missing={}),

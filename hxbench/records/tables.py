@@ -111,8 +111,10 @@ def read_lean(path: Path, schema: pa.Schema, names: Sequence[str]) -> "pd.DataFr
 
     text = [name for name in names if schema.field(name).type == pa.string()]
     with _opened(path, schema, categorical=text) as file:
-        columns = {name: _lean(_column(file, schema.field(name))) for name in names}
-    pa.default_memory_pool().release_unused()
+        columns = {}
+        for name in names:
+            columns[name] = _lean(_column(file, schema.field(name)))
+            pa.default_memory_pool().release_unused()
     return pd.DataFrame(columns, copy=False)
 
 
@@ -144,7 +146,7 @@ def _narrowed(numbers: "NDArray[np.int64]") -> "NDArray[Any]":
     low, high = (int(numbers.min()), int(numbers.max())) if numbers.size else (0, 0)
     types = (np.int8, np.int16, np.int32)
     holding = (each for each in types if np.iinfo(each).min <= low and high <= np.iinfo(each).max)
-    return numbers.astype(next(holding, np.int64))
+    return numbers.astype(next(holding, np.int64), copy=False)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What `hx.verify` and `hx.plan` show of themselves in a notebook and at a prompt."""
+"""What a certificate, a verification and a plan show of themselves in a notebook and at a prompt."""
 
 from dataclasses import fields
 from html import escape
@@ -7,10 +7,21 @@ from typing import Any, TypeVar
 from hxbench import units
 from hxbench.judge.forecast import Forecast
 from hxbench.judge.verify import Verification
-from hxbench.render import plan_table, terminal
+from hxbench.render import plan_table, run_view, terminal
 from hxbench.render.tables import Table
 
 Card = TypeVar("Card")
+
+
+class Certificate(dict[str, Any]):
+    """The certificate as certificate.json holds it; shown as its card, and the keys that lead further."""
+
+    def __repr__(self) -> str:
+        return f"{run_view.card_text(self)}\nkeys: {', '.join(self)}"
+
+    def _repr_html_(self) -> str:
+        keys = " ".join(f"<code>{escape(key)}</code>" for key in self)
+        return f"{run_view.card_html(self)}<p>Keys: {keys}</p>"
 
 
 class VerificationCard(Verification):

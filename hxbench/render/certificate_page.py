@@ -15,7 +15,7 @@ Pairs = list[tuple[str, str]]
 Part = Mapping[str, Any]
 
 # in the order in which a reader looks for them
-_STATES = {"broken": ("bad", "✕"), "unknown": ("unsure", "?"), "ok": ("good", "✓")}
+_STATES = ["broken", "unknown", "ok"]  # in this order
 _WOULD = {"flatters": "flatter the server", "harms": "harm the server", "both": "err either way"}
 _UNITS = {"_bytes": "B", "_per_s": "/s", "_s": "s"}  # endings of keys in facts and measurement
 _RECORD = re.compile(r"records/[\w-]+\.[a-z]+")  # a file beside the page, and nothing else
@@ -111,8 +111,7 @@ def _effects(verdict: Part, ledger: Sequence[Part]) -> dict[str, Any]:
 
 
 def _ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    order = list(_STATES)
-    return sorted(rows, key=lambda row: order.index(row["state"]) if row["state"] in order else 0)
+    return sorted(rows, key=lambda row: _STATES.index(row["state"]) if row["state"] in _STATES else 0)
 
 
 def _kept(declaration: Mapping[str, Any]) -> str:
@@ -131,11 +130,11 @@ def _said(asked: Mapping[str, Any]) -> str:
 
 
 def _ledger_row(entry: Mapping[str, Any]) -> dict[str, Any]:
-    style, symbol = _STATES.get(entry["state"], _STATES["unknown"])
+    look = looks(entry["state"])
     return {
         **entry,
-        "style": style,
-        "symbol": symbol,
+        "style": look.style,
+        "symbol": look.symbol,
         "measured": wording.amount(entry["value"], entry["unit"]),
         "limit": wording.amount(entry["limit"], entry["unit"]),
         "would": _WOULD.get(entry["direction"], entry["direction"]),

@@ -14,7 +14,7 @@ from hxbench import units
 from hxbench.render.plot_data import PLOTLY_MIME
 
 # Okabe and Ito (2008), Color Universal Design: told apart with any colour vision, on white and on black.
-BLUE, ORANGE, GREEN, RED, PURPLE = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9"
 GREY = "#7d8590"
 _TEXT = "#6e7681"  # where no page chooses: readable on JupyterLab's white and on its black
 FORBIDDEN = "rgba(213, 94, 0, 0.13)"
@@ -26,7 +26,7 @@ _AXIS = {
 }  # fmt: skip
 _TEMPLATE = {
     "layout": {
-        "colorway": [BLUE, ORANGE, GREEN, PURPLE, RED, "#56b4e9"],
+        "colorway": [BLUE, ORANGE, GREEN, PURPLE, RED, SKY],
         "font": {"family": "system-ui, Segoe UI, Roboto, sans-serif", "size": 12, "color": _TEXT},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -19,13 +19,16 @@ from hxbench.judge.watched import of_query
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.limit_shares import shares
+from hxbench.render.offers import Offers
 from hxbench.render.tables import Table
 
 _KEPT = ["request_id", "trial", "outcome"]
 
 
-class Frames:
+class Frames(Offers):
     """The frames that the figures of the same name draw, whole."""
+
+    HELD = "run.frames"
 
     def __init__(self, records: Records) -> None:
         self._records = records

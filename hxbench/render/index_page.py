@@ -38,7 +38,7 @@ def page(found: Sequence[Found]) -> str:
         "index.html.j2",
         counts=_counts(found),
         histories=[_history(place, runs) for place, runs in enumerate(histories.values(), start=1)],
-        others=[{"name": _name(each), "why": each.why} for each in found if each.judged is None],
+        others=[_other(each) for each in found if each.judged is None],
         looks=looks,
         listed=LISTED,
         width=WIDTH,
@@ -72,7 +72,7 @@ def _history(place: int, runs: Sequence[tuple[Found, Judged]]) -> dict[str, Any]
 def _row(found: Found, judged: Judged) -> dict[str, Any]:
     return {
         "name": _name(found),
-        "href": _href(found),
+        "href": _href(found, "certificate.html"),
         "status": judged.status,
         "when": _moment(found),
         "level": judged.level,
@@ -80,6 +80,10 @@ def _row(found: Found, judged: Judged) -> dict[str, Any]:
         "attempt": units.count(found.attempt),
         "profile": wording.short_hash(judged.sha256),
     }
+
+
+def _other(found: Found) -> dict[str, Any]:
+    return {"name": _name(found), "why": found.why, "href": _href(found, "benchmark.html")}
 
 
 def _plot(newest: Number, runs: Sequence[Judged]) -> dict[str, Any]:
@@ -112,8 +116,8 @@ def _name(found: Found) -> str:
     return found.path.name.encode("utf-8", "replace").decode()
 
 
-def _href(found: Found) -> str | None:
-    """Returns the address of a run's page beside the index; None when it has none."""
-    if not (found.path / "certificate.html").is_file():
+def _href(found: Found, page: str) -> str | None:
+    """Returns the address of a page in a folder beside the index; None when it is not there."""
+    if found.path.is_symlink() or not (found.path / page).is_file():
         return None
-    return f"./{quote_from_bytes(bytes(Path(found.path.name)))}/certificate.html"
+    return f"./{quote_from_bytes(bytes(Path(found.path.name)))}/{page}"

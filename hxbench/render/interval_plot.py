@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hxbench.render.limit_shares import shares
+
 _SCALE = 1.5  # where the axis ends; beyond it an arrow points on
-_BEYOND = 2 * _SCALE
 _WIDTH, _HEIGHT, _MARGIN = 240.0, 26.0, 6.0
 
 
@@ -28,44 +29,21 @@ AXIS = Bar(estimate=_MARGIN, low=None, high=None, beyond=False)  # of the scale'
 
 def bar(verdict: Mapping[str, Any]) -> Bar | None:
     """Returns where a verdict's numbers stand; None when it has no limit or no number to show."""
-    shares = _shares(verdict)
-    if shares is None:
+    found = shares(verdict)
+    if found is None:
         return None
-    estimate, low, high = shares
     return Bar(
-        estimate=_x(estimate),
-        low=None if low is None else _x(low),
-        high=None if high is None else _x(high),
-        beyond=max(estimate, high or 0.0) > _SCALE,
+        estimate=_x(found.estimate),
+        low=None if found.low is None else _x(found.low),
+        high=None if found.high is None else _x(found.high),
+        beyond=reach(verdict) > _SCALE,
     )
 
 
 def reach(verdict: Mapping[str, Any]) -> float:
     """Returns how far the worst end of a verdict's numbers reaches, 1 being the limit; 0 without numbers."""
-    estimate, _, high = _shares(verdict) or (0.0, None, None)
-    return max(estimate, high or 0.0)
-
-
-def _shares(verdict: Mapping[str, Any]) -> tuple[float, float | None, float | None] | None:
-    """Returns estimate and both ends as shares of the limit.
-
-    For a limit from below (throughput) the scale is turned round, limit / value, so right stays worse.
-    """
-    limit, estimate = verdict["limit"], verdict["estimate"]
-    if not limit or estimate is None:
-        return None
-    low, high = verdict["interval"]
-    if verdict["comparator"] in (">", ">="):
-        middle, low, high = (_turned(limit, value) for value in (estimate, high, low))
-    else:
-        middle, low, high = (None if value is None else value / limit for value in (estimate, low, high))
-    if verdict["interval"] == [None, None]:
-        return middle or 0.0, None, None
-    return middle or 0.0, low or 0.0, _BEYOND if high is None else high
-
-
-def _turned(limit: float, value: float | None) -> float | None:
-    return None if value is None else limit / value if value > 0 else _BEYOND
+    found = shares(verdict)
+    return max(found.estimate, found.high or 0.0) if found else 0.0
 
 
 def _x(share: float) -> float:

@@ -15,7 +15,9 @@ from hxbench.records.run_directory import HASH_LINE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
+SWEEP = "sweep.json"  # in the folder of a sweep, whose runs lie inside it
 _LONGEST = 200  # characters of a foreign text
+_LONGEST_WORD = 16  # of a status or verdict; CONDITIONAL has 11
 _LARGEST = 50_000_000  # bytes; a certificate has a hundred thousand
 
 
@@ -97,7 +99,7 @@ def _opened(path: Path, changed: datetime) -> Found:
     if (path / "certificate.json").exists():
         return _with_certificate(found)
     if not found.is_run:
-        return replace(found, why="holds no run")
+        return replace(found, why="a sweep" if (path / SWEEP).is_file() else "holds no run")
     ending = "not judged yet" if found.ended else "being recorded, or killed"
     return replace(found, why=f"{ending}: `hxbench render` on it writes its certificate")
 
@@ -150,7 +152,7 @@ def _judged(certificate: Any) -> Judged:
         model=_text(certificate["target"]["model"]),
         profile=_text(certificate["profile"]["name"]),
         sha256=_text(certificate["profile"]["sha256"]),
-        status=_text(certificate["status"]),
+        status=_text(certificate["status"])[:_LONGEST_WORD],
         level=str(int(certificate["level"])),
         counts=_counts(certificate["counts"]),
         numbers=tuple(_number(each) for each in gates if each["estimate"] is not None),
@@ -168,7 +170,7 @@ def _number(verdict: Mapping[str, Any]) -> Number:
     return Number(
         id=_text(verdict["id"]),
         name=wording.gate({key: _text(verdict[key]) for key in ("metric", "statistic")}, {}),
-        verdict=_text(verdict["verdict"]),
+        verdict=_text(verdict["verdict"])[:_LONGEST_WORD],
         unit=_text(verdict["unit"]),
         comparator=verdict["comparator"],
         estimate=_finite(verdict["estimate"]),

@@ -2,8 +2,8 @@
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -37,15 +37,22 @@ class _Axis:
     unit: str | None  # None where the title names it
 
 
+@dataclass(frozen=True)
+class _Column:
+    name: str
+    axis: _Axis
+    values: Sequence[Any]
+
+
 def tables(traces: Sequence[Trace], layout: Mapping[str, Any]) -> tuple[list[Table], int]:
     """Returns the tables of a figure, and how many further series it draws."""
     listed = [trace for trace in traces if _listed(trace)]
-    groups: dict[tuple[_Axis, tuple[Any, ...]], list[Trace]] = {}
+    groups: dict[tuple[_Axis, tuple[str, ...]], list[Trace]] = {}
     for trace in listed[:SERIES]:
         shared = _shared(trace)
-        key = _axis(trace, layout, shared), tuple(_values(trace, shared))
+        key = _axis(trace, layout, shared), tuple(map(str, _values(trace, shared)))
         groups.setdefault(key, []).append(trace)
-    made = [_table(axis, values, group, layout) for (axis, values), group in groups.items()]
+    made = [_table(axis, group, layout) for (axis, _), group in groups.items()]
     return made, max(0, len(listed) - SERIES)
 
 
@@ -62,33 +69,53 @@ def _listed(trace: Trace) -> bool:
 
 
 def _shared(trace: Trace) -> str:
-    """Returns the axis along which a trace runs: that of its places, its times, its names."""
-    return "y" if trace.get("orientation") == "h" else "x"
+    """Returns the axis along which a trace runs: that of its times, its places, its names."""
+    named_upwards = _is_text(_values(trace, "y")) and not _is_text(_values(trace, "x"))
+    return "y" if trace.get("orientation") == "h" or named_upwards else "x"
+
+
+def _is_text(values: Sequence[Any]) -> bool:
+    return any(isinstance(value, str) for value in values)
 
 
 def _measured(trace: Trace) -> str:
     return "x" if _shared(trace) == "y" else "y"
 
 
-def _values(trace: Trace, letter: str) -> Sequence[Any]:
-    """Returns a column as stored: a list, or plotly's base64 of a typed array; nothing when there is none."""
-    stored = trace.get(letter)
+def _values(part: Mapping[str, Any], key: str) -> Sequence[Any]:
+    """Returns values as stored: a list, or plotly's base64 of a typed array; nothing when there are none."""
+    stored = part.get(key)
     if isinstance(stored, Mapping):
         return np.frombuffer(base64.b64decode(stored["bdata"]), dtype=f"<{stored['dtype']}").tolist()  # type: ignore[no-any-return]
     return list(stored or ())
 
 
-def _table(axis: _Axis, shared: Sequence[Any], group: list[Trace], layout: Mapping[str, Any]) -> Table:
-    axes = [_axis(trace, layout, _measured(trace)) for trace in group]
-    caption, heads = _named([words(trace.get("name")) for trace in group], [each.title for each in axes])
-    columns = [
-        [_cell(value, each.unit) for value in _values(trace, _measured(trace))]
-        for trace, each in zip(group, axes, strict=True)
-    ]
-    length = max(len(shared), *map(len, columns))
+def _table(axis: _Axis, group: list[Trace], layout: Mapping[str, Any]) -> Table:
+    shared = _values(group[0], _shared(group[0]))
+    columns = [column for trace in group for column in _columns(trace, layout)]
+    caption, heads = _named([each.name for each in columns], [each.axis.title for each in columns])
+    cells = [[_cell(value, each.axis.unit) for value in each.values] for each in columns]
+    length = max(len(shared), *map(len, cells))
     index = [_cell(value, axis.unit) for value in shared or range(1, length + 1)]
-    rows = _evenly(list(zip_longest(index, *columns, fillvalue=units.ABSENT)))
+    rows = _evenly(list(zip_longest(index, *cells, fillvalue=units.ABSENT)))
     return Table(caption, (axis.title, *heads), rows, length - len(rows))
+
+
+def _columns(trace: Trace, layout: Mapping[str, Any]) -> Iterator[_Column]:
+    """Yields what a trace measures, and the ends of its intervals where it has any."""
+    letter, name = _measured(trace), words(trace.get("name"))
+    axis, values = _axis(trace, layout, letter), _values(trace, letter)
+    yield _Column(name, axis, values)
+    interval = trace.get(f"error_{letter}") or {}
+    above = _values(interval, "array")
+    for end, sign, size in (("from", -1, _values(interval, "arrayminus") or above), ("to", 1, above)):
+        if above:
+            ends = [_moved(value, sign, by) for value, by in zip(values, size, strict=False)]
+            yield _Column(name, replace(axis, title=f"{axis.title}, {end}"), ends)
+
+
+def _moved(value: Any, sign: int, by: Any) -> Any:
+    return value + sign * by if isinstance(value, int | float) and isinstance(by, int | float) else None
 
 
 def _evenly(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -110,7 +137,8 @@ def _axis(trace: Trace, layout: Mapping[str, Any], letter: str) -> _Axis:
     """Returns a trace's axis, with the title and the ticks of the shared axis that it follows."""
     own = layout.get(_full(letter, trace.get(f"{letter}axis", letter)), {})
     followed = layout.get(_full(letter, own.get("matches", letter)), {})
-    return _Axis(_title(own) or _title(followed) or letter, _unit({**followed, **own}))
+    nameless = "Name" if _is_text(_values(trace, letter)) else letter
+    return _Axis(_title(own) or _title(followed) or nameless, _unit({**followed, **own}))
 
 
 def _full(letter: str, name: Any) -> str:

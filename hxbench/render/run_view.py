@@ -18,19 +18,21 @@ from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.figure import Figure, Limit, Span
 from hxbench.render.frames import Frames
-from hxbench.render.status import looks
+from hxbench.render.offers import Offers
+from hxbench.render.status import COLOURS, looks
 from hxbench.render.tables import aligned, stage_rows, verdict_table
 
-# of the card where no page's style sheet is: JupyterLab's own colours, so that its dark theme holds
+# of the card where no page's style sheet is
 _STYLE = (
     ".hx-card{margin:.4em 0}.hx-card td,.hx-card th{text-align:left!important;vertical-align:top}"
-    ".hx-good{color:#1a7f37;font-weight:600}.hx-bad{color:#c62f28;font-weight:600}"
-    ".hx-unsure{color:#9a6700;font-weight:600}.hx-none{font-weight:600}.hx-quiet{opacity:.75}"
+    f"{COLOURS}.hx-quiet{{opacity:.75}}"
 )
 
 
-class Figures:
+class Figures(Offers):
     """The figures of a run; each has its frame in `frames` under the same name."""
+
+    HELD = "run.figures"
 
     def __init__(self, records: Records, frames: Frames | None = None) -> None:
         self._frames = frames or Frames(records)

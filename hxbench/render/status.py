@@ -1,4 +1,4 @@
-"""How a status and a verdict look: a word for the eye that sees no colour, a symbol, a style class."""
+"""How a status, a verdict and a threat look: a word for the eye that sees no colour, a symbol, a style."""
 
 from dataclasses import dataclass
 
@@ -23,10 +23,27 @@ _LOOKS = {
     "FAIL": Look("FAIL", "✕", "bad", ""),
     "INCONCLUSIVE": Look("INCONCLUSIVE", "?", "unsure", ""),
     "SKIPPED": Look("SKIPPED", "–", "none", ""),
+    "broken": Look("broken", "✕", "bad", ""),
+    "unknown": Look("unknown", "?", "unsure", ""),
+    "ok": Look("ok", "✓", "good", ""),
 }
+# Of the styles where no page's style sheet is: towards the colour of the text around, dark or light.
+_HUES = {"good": "#1a7f37", "bad": "#c62f28", "unsure": "#9a6700", "none": "currentColor"}
+COLOURS = "".join(
+    f".hx-{style}{{color:{hue};color:color-mix(in srgb,{hue} 65%,currentColor);font-weight:600}}"
+    for style, hue in _HUES.items()
+)
+
+
+def coloured(table: str) -> str:
+    """Returns a table's HTML with each cell that holds a symbol and its word in the style of both."""
+    for look in _LOOKS.values():
+        for text in (f"{look.symbol} {look.word}", f"{look.symbol}\u00a0{look.word}"):
+            table = table.replace(f"<td>{text}</td>", f'<td class="hx-{look.style}">{text}</td>')
+    return table
 
 
 def looks(word: str) -> Look:
-    """Returns the look of a status or verdict; a word nobody knows never looks good."""
+    """Returns the look of a status, a verdict or a threat's state; a word nobody knows never looks good."""
     known = _LOOKS.get(word)
     return known if known is not None else Look(word[:40], "?", "unsure", "")

@@ -10,6 +10,7 @@ from hxbench import units
 from hxbench.judge import scaling
 from hxbench.render import figures
 from hxbench.render.figure import Figure, Limit
+from hxbench.render.offers import Offers
 from hxbench.render.run_view import Result
 from hxbench.render.tables import Table
 
@@ -17,8 +18,10 @@ _HEADS = ("n", "n_eff", "Errors", "Output", "Answers", "ttft p50", "ttft p95", "
 _SHOWN = ("ttft_p50", "ttft_p95", "itl_p50", "e2e_p50")
 
 
-class SweepFigures:
+class SweepFigures(Offers):
     """The figures of a sweep; both draw `Sweep.frame`."""
+
+    HELD = "sweep.figures"
 
     def __init__(self, frame: pd.DataFrame, axis: str, limits: Mapping[str, Sequence[Limit]]) -> None:
         self._frame, self._axis, self._limits = frame, axis, limits

@@ -8,24 +8,27 @@ import pandas as pd
 from hxbench import units
 from hxbench.errors import InputError
 from hxbench.render import wording
-from hxbench.render.status import looks
+from hxbench.render.status import COLOURS, coloured, looks
 
-_LEFT = "<style>.hx-table td,.hx-table th{text-align:left!important}</style>"
+_STYLE = f"<style>.hx-table td,.hx-table th{{text-align:left!important}}{COLOURS}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
 LISTED_STAGES = 20  # of a rate series there may be many
 
 
 class Table(pd.DataFrame):
-    """A frame of ready text: its HTML has no index, and nothing is cut off."""
+    """A frame of ready text: shown without an index, nothing cut off, verdicts and states in colour."""
 
     @property
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
+    def __repr__(self) -> str:
+        return "\n".join(aligned([list(self.columns), *self.to_numpy().tolist()]))
+
     def _repr_html_(self) -> str:
         kept_together = self.map(lambda text: text.replace(" ", "\u00a0") if len(text) <= _SHORT else text)
         with pd.option_context("display.max_colwidth", None):
-            return _LEFT + kept_together.to_html(index=False, border=0, classes="hx-table")
+            return _STYLE + coloured(kept_together.to_html(index=False, border=0, classes="hx-table"))
 
 
 def verdict_table(certificate: Mapping[str, Any]) -> Table:
@@ -56,7 +59,7 @@ def ledger_table(certificate: Mapping[str, Any]) -> Table:
     """Returns the validity ledger as ready text, in the certificate's order."""
     rows = [
         [
-            entry["state"],
+            f"{looks(entry['state']).symbol} {entry['state']}",
             entry["threat"],
             wording.amount(entry["value"], entry["unit"]),
             wording.amount(entry["limit"], entry["unit"]),

@@ -78,7 +78,7 @@ def variance_inflation(trials: Trials) -> float:
     blocks = [_block_means(each, size) for each in trials]
     covariances = _autocovariances(blocks)
     variance = sum(float(each.var()) * each.size for each in trials) / total
-    if variance <= 0 or covariances.size < 2:
+    if variance <= 0:
         return 1.0
     lags, spectrum = _initial_monotone(covariances)
     excess = max(size * spectrum / variance - 1, 0.0)

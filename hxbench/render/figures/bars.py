@@ -7,7 +7,7 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.render import wording
-from hxbench.render.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, Figure, nothing, panels, thin
+from hxbench.render.figure import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, Figure, nothing, panels, thin
 
 _Part = tuple[str, str, str]
 _SECONDS = {"tickformat": "~s", "ticksuffix": "s"}  # 0.02 is written 20ms
@@ -40,7 +40,7 @@ def typical(frame: pd.DataFrame, *, of: int, seed: int) -> Figure:
 
 # as `diagnosis.waterfall` calls them -> colour
 _PARTS = (
-    ("dispatch_wait_ns", GREY), ("rest_ns", RED), ("connect_ns", ORANGE), ("send_ns", "#b5a000"),
+    ("dispatch_wait_ns", GREY), ("rest_ns", RED), ("connect_ns", ORANGE), ("send_ns", SKY),
     ("server_ns", BLUE), ("first_token_ns", PURPLE), ("decode_ns", GREEN),
 )  # fmt: skip
 _WORDED = [(name, wording.PARTS[name], colour) for name, colour in _PARTS]

@@ -10,7 +10,7 @@ from hxbench import units
 from hxbench.render.figure import BLUE, GREY, ORANGE, RED, Figure, Span, nothing, panels, thin
 from hxbench.render.figures.time_axis import timed
 
-_MARKS = 2000  # in the figure; more could not be told apart
+_MARKS = 1000  # in the figure; more could not be told apart
 _COLUMNS = ["request_id", "trial", "attempted", "ok", "begin_s", "done_s"]
 
 
