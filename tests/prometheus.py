@@ -44,8 +44,9 @@ class StartedPrometheus:
         self.await_up(jobs)
 
     def await_up(self, jobs: Mapping[str, str]) -> None:
-        names = "|".join(jobs)
-        self.await_value(f'sum(up{{job=~"{names}"}})', float(len(jobs)))
+        """Waits until each job is scraped where it is now, and nowhere else any more."""
+        for name, at in jobs.items():
+            self.await_value(f'up{{job="{name}",instance="{at}"}} == on() count(up{{job="{name}"}})', 1.0)
 
     def await_value(self, query: str, wanted: float) -> None:
         """Waits until a query gives one series of that value."""
