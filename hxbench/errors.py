@@ -7,6 +7,7 @@ HxbenchError                    4  hxbench itself, or a record that cannot be us
 │   └── DirectoryError             a folder or file that cannot be read or written
 ├── BusyError                   2  another run measures on this machine
 ├── StoppedError          128 + n  signal n came before the run's first request; nothing was left behind
+├── PrometheusError             4  no answer that can be used; a run notes it and goes on
 ├── EvidenceError               4  a run directory that does not hold what it should
 ├── UnsoundError                1  a run in which `verify` finds faults, so that nobody should sign it
 └── IncompleteError             4  the run ended before its records were whole
@@ -47,6 +48,10 @@ class StoppedError(HxbenchError):
     def __init__(self, message: str, signal: int) -> None:
         super().__init__(message)
         self.signal, self.exit_status = signal, 128 + signal
+
+
+class PrometheusError(HxbenchError):
+    pass
 
 
 class EvidenceError(HxbenchError):

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -96,6 +96,7 @@ class Recording:
         self._started = datetime.now(UTC)
         self._host_facts = {**facts.of_software(), "host": facts.of_host()}
         self._exchanges: list[dict[str, Any]] = []
+        self._watched: list[dict[str, Any]] = []
         self._schedule: list[tuple[Any, ...]] = []
         self._schedule_hashes: list[str] = []
         self._measuring = False
@@ -235,7 +236,7 @@ class Recording:
                 self._measuring = True
                 recording = Trial(load, served, self._dir, trial, log)
                 self._trials.append(recording)
-                with self._calibrating(trial, asked):
+                with self._watching(trial, asked), self._calibrating(trial, asked):
                     self._schedule = recording.record(
                         planned, self._schedule, child, asked, self._show.update, self._note_schedule
                     )
@@ -276,6 +277,24 @@ class Recording:
             yield
 
     @contextmanager
+    def _watching(self, trial: int, asked: StopRequest) -> Iterator[None]:
+        """Asks Prometheus about a trial, where the profile does: before its load and after it."""
+        section = self._profile.watched
+        if section is None:
+            yield
+            return
+        from hxbench.record import watching  # brings in requests: not on the way of each run to its load
+
+        token = os.environ[section.token_env] if section.token_env else None
+        with closing(watching.Watch(section, token, trial, self._dir, asked.raise_if_asked)) as watch:
+            self._show.say(f"waiting for {section.url}")
+            watch.begin()
+            if watch.failed is not None:
+                self._show.say(f"{watch.failed}; the run goes on without it")
+            yield
+            self._watched += watch.end()
+
+    @contextmanager
     def _serve(self) -> Iterator[Served]:
         target = self._profile.target
         if target.server == REFERENCE:
@@ -312,6 +331,8 @@ class Recording:
         if self._before:
             write_json(records / "calibration.json", {"before": self._before, "beside": self._beside})
         write_json(records / "exchanges.json", self._exchanges)
+        if self._watched:
+            write_json(records / "prometheus.json", self._watched)
         write_json(self._dir / "facts.json", self._facts(finished=datetime.now(UTC)))
 
     def _facts(self, finished: datetime | None) -> dict[str, Any]:

@@ -24,6 +24,7 @@ _KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "tokens_rate": ("a rate", "40 tok/s", {"tok/s": "1", "/s": "1", "": "1"}),
     "cores": ("a number of cores", "2 cores", {"cores": "1", "core": "1", "": "1"}),
     "count": ("a whole number", "400", {"": "1"}),
+    "number": ("a number", "0.95", {"": "1"}),
     "money": ("an amount", "10 USD", {"USD": "1"}),
 }
 # The units that exact() may write: those whose fractions end.
@@ -33,7 +34,7 @@ _EXACT = {"duration": ("s", "ms", "us", "ns"), "size": tuple(_SIZE)}
 def parse(text: str | float, kind: str) -> float:
     """Returns a quantity in its base unit: a float, or an int for sizes and counts; the sign is kept.
 
-    Kinds: duration, size, share, rate, tokens_rate, cores, count, money. Zero needs no unit.
+    Kinds: duration, size, share, rate, tokens_rate, cores, count, number, money. Zero needs no unit.
     Raises: ValueError saying what was expected and what was read.
     """
     name, example, units = _KINDS[kind]

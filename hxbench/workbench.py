@@ -371,7 +371,7 @@ def require_answerable(profile: Profile, *, undecided_ok: bool) -> None:
     hopeless = gates.unanswerable(profile)
     if hopeless and not undecided_ok:
         raise InputError("; ".join(hopeless) + "; plan more requests, or pass --undecided-ok")
-    if not profile.objectives:
+    if not profile.all_objectives:
         raise InputError(
             f"{profile.name}: objectives: none: there is nothing to certify; measure with `hxbench run`, "
             "then `hxbench init --from-run DIR` proposes a profile"

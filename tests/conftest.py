@@ -16,6 +16,7 @@ from hxbench.plan.profile import Embedded
 from hxbench.servers.embedded import start as start_embedded
 from hxbench.servers.model import model_file
 from hxbench.servers.started import StartedServer
+from tests.prometheus import StartedPrometheus, program
 
 CASES = pytest.StashKey[list[str]]()
 
@@ -118,3 +119,17 @@ def chromium(repository: Path, unavailable: Callable[[str], NoReturn]) -> Iterat
         if (services / "lib").is_dir():  # what Playwright's driver lacks on this machine
             environment.setenv("LD_LIBRARY_PATH", str(services / "lib"), prepend=os.pathsep)
         yield prepared or shutil.which("chromium") or unavailable("no chromium: make services")
+
+
+@pytest.fixture(scope="session")
+def prometheus(
+    tmp_path_factory: pytest.TempPathFactory, repository: Path, unavailable: Callable[[str], NoReturn]
+) -> Iterator[StartedPrometheus]:
+    """A real Prometheus that scrapes nothing but itself, as the job `self`, until it is told to."""
+    path = program(repository) or unavailable("no prometheus: make services")
+    started = StartedPrometheus(path, tmp_path_factory.mktemp("prometheus"), {})
+    try:
+        started.scrape({"self": started.url.removeprefix("http://")})
+        yield started
+    finally:
+        started.stop()

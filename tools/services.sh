@@ -115,10 +115,43 @@ provide_nginx() {
     echo "nginx: not available: $(grep '^E:' "$log" | tail -1); the benchmark goes without tiny answers"
 }
 
+# Prometheus and an exporter: programs that need no library. Their web pages and services stay away.
+fetch_prometheus() (
+    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
+    mkdir -p "$services/prometheus/debs" && cd "$services/prometheus/debs" || exit 1
+    apt download prometheus prometheus-node-exporter || exit 1
+    for deb in *.deb; do dpkg-deb -x "$deb" .. || exit 1; done
+    for name in prometheus prometheus-node-exporter; do
+        write_launcher "$services/bin/$name" <<END
+#!/bin/sh
+exec "\$(dirname "\$0")/../prometheus/usr/bin/$name" "\$@"
+END
+    done
+    "$services/bin/prometheus" --version
+)
+
+provide_prometheus() {
+    local path log
+    for path in "$services/bin/prometheus" "$(command -v prometheus)"; do
+        [ -x "$path" ] && "$path" --version 2>&1 | head -1 && return
+    done
+    echo "prometheus: fetching the distribution's packages into .services"
+    mkdir -p "$services/apt"
+    log=$services/apt/prometheus.log
+    if { fetch_prometheus || { own_lists && fetch_prometheus; }; } >"$log" 2>&1; then
+        "$services/bin/prometheus" --version | head -1
+        rm -rf "$services/apt" "$services/prometheus/debs"
+        return
+    fi
+    rm -rf "$services/prometheus" "$services/bin/prometheus" "$services/bin/prometheus-node-exporter"
+    echo "prometheus: not available: $(grep '^E:' "$log" | tail -1); tests that need it are skipped, and fail with CI=1"
+}
+
 unavailable() {
     rm -rf "$services"
     echo "chromium: not available: $1; tests that need a browser are skipped, and fail with CI=1"
     provide_nginx
+    provide_prometheus
     exit 0
 }
 
@@ -135,3 +168,4 @@ if ! starts && ! installed; then
 fi
 echo "chromium: $("$launcher" --version 2>/dev/null | head -1)"
 provide_nginx
+provide_prometheus

@@ -14,7 +14,8 @@ from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
 from hxbench.judge.summary import summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
-from hxbench.plan.catalogue import Entry, level_1
+from hxbench.judge.watched import asked_of
+from hxbench.plan.catalogue import Entry, cases
 from hxbench.plan.load import Load
 from hxbench.plan.profile import REFERENCE, Profile
 from hxbench.records.run_directory import Records
@@ -37,7 +38,7 @@ def build(records: Records) -> dict[str, Any]:
     broken = contradictions(records)  # before the frames that gates need lie in memory as well
     measured = Measured(records)
     entries = threats.entries(measured)
-    catalogue = level_1(records.profile.component)
+    catalogue = cases(records.profile)
     verdicts = judged(measured, entries)
     looks = planned_looks.taken(records, verdicts)
     table = [_row(entry, verdicts, records.profile) for entry in catalogue]
@@ -63,6 +64,7 @@ def build(records: Records) -> dict[str, Any]:
         "measurement": _measurement(measured),
         "declarations": _declarations(records),
         "calibration": dict(records.calibration),
+        **({"prometheus": asked_of(records)} if records.watched else {}),
         "notes": _notes(records, looks),
     }
 

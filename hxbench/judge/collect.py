@@ -164,18 +164,20 @@ def _throughput(measured: Measured, objective: Objective) -> Evidence:
     rate = measured.token_rate if of_tokens else measured.request_rate
     if not rate.slices:
         return Missing("no token count is known; a server that states its usage would decide it")
-    return _mean_in_time(measured, objective, list(rate.slices.values()))
+    return mean_in_time(measured, objective, list(rate.slices.values()))
 
 
-def _mean_in_time(measured: Measured, objective: Objective, slices: Sequence[Values]) -> Evidence:
-    """A mean over time, from equal slices of each trial's measured window."""
+def mean_in_time(
+    measured: Measured, objective: Objective, slices: Sequence[Values], samples: int | None = None
+) -> Evidence:
+    """A mean over time, from equal slices of each trial's measured window; of `samples`, where counted."""
     independent = slices[0] if len(slices) == 1 else np.array([values.mean() for values in slices])
     mean = mean_of(independent)
     if mean is None or not len(measured.attempted):
         return Missing(_NO_REQUESTS)
     n = len(measured.attempted)
     method = _joined(_t_over(len(slices)), _repeatability(measured))
-    return MeanEvidence(objective, mean, n, n, method, _alpha(measured))
+    return MeanEvidence(objective, mean, samples or n, n, method, _alpha(measured))
 
 
 def _memory(measured: Measured, objective: Objective) -> Evidence:
@@ -211,7 +213,7 @@ def _cpu(measured: Measured, objective: Objective) -> Evidence:
         each = np.concatenate(cores)
         method = "observed maximum of one-second means"
         return ObservedEvidence(objective, float(each.max()), int(each.size), unseen, method)
-    return _mean_in_time(measured, objective, cores)
+    return mean_in_time(measured, objective, cores)
 
 
 def _whole_seconds(length_s: float) -> Values:

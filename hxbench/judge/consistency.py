@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hxbench import units
-from hxbench.judge import looks
+from hxbench.judge import looks, watched
 from hxbench.judge.reads import in_order
 from hxbench.judge.requests import number, window_lengths
 from hxbench.records.run_directory import Records
@@ -192,5 +192,14 @@ def _windows(records: Records) -> Iterator[str]:
 
 
 Rule = Callable[[Records], Iterator[str]]
-RULES: tuple[Rule, ...] = (_schedule, _planned, _outcomes, _times, _reads, _samples, _phases)
+RULES: tuple[Rule, ...] = (
+    _schedule,
+    _planned,
+    _outcomes,
+    _times,
+    _reads,
+    _samples,
+    _phases,
+    watched.contradictions,
+)
 _WHOLE: tuple[Rule, ...] = (_lost, _windows, looks.contradictions)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hxbench import units
+from hxbench.judge import watched
 from hxbench.judge.collect import FEWEST_FOR_A_MEAN, evidence_for
 from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS, QUANTILES, Decision, Evidence, from_below
 from hxbench.judge.measured import Measured
@@ -28,13 +29,14 @@ class Gate:
 
 
 def evaluate(measured: Measured) -> list[Gate]:
-    """Returns one gate an objective, in the profile's order.
+    """Returns one gate an objective, in the profile's order, then one a limit on what Prometheus said.
 
     Each PASS errs with ALPHA_PASS, all FAILs together with ALPHA_FAIL (Holm), divided by the planned looks.
     """
     profile = measured.records.profile
-    objectives, alpha = profile.objectives, ALPHA_FAIL / profile.load.looks
-    evidence = [evidence_for(measured, objective) for objective in objectives]
+    objectives, alpha = profile.all_objectives, ALPHA_FAIL / profile.load.looks
+    own = [evidence_for(measured, objective) for objective in profile.objectives]
+    evidence = [*own, *(watched.evidence(measured, each) for each in objectives[len(own) :])]
     tested = [p for each in evidence if (p := each.p_fail) is not None]
     levels = iter(holm_levels(tested, alpha))
     return [

@@ -6,16 +6,17 @@ from hxbench.judge import checks, ledger
 from hxbench.judge.gates import Gate, evaluate
 from hxbench.judge.measured import Measured
 from hxbench.judge.verdicts import SKIPPED, Verdict
-from hxbench.plan.catalogue import Entry, level_1, select
+from hxbench.plan.catalogue import Entry, cases, select
 from hxbench.plan.objectives import LATENCIES
 from hxbench.plan.profile import Profile
+from hxbench.plan.prometheus import PREFIX
 from hxbench.stats.quantiles import finite
 
 
 def judged(measured: Measured, entries: Sequence[ledger.Entry]) -> list[Verdict]:
     """Returns every verdict as the ledger leaves it, in the order of the cases."""
     profile = measured.records.profile
-    verdicts = _verdicts(measured, level_1(profile.component))
+    verdicts = _verdicts(measured, cases(profile))
     return [ledger.applied(each, entries, _rests_on(each.metric, profile)) for each in verdicts]
 
 
@@ -72,6 +73,8 @@ def _tables(metric: str) -> tuple[str, ...]:
     """Returns the files a metric is computed from."""
     if metric in ("memory", "cpu"):
         return ("records/series.parquet", "records/phases.parquet")
+    if metric.startswith(PREFIX):
+        return ("records/series.parquet", "records/prometheus.json", "records/phases.parquet")
     reads = ("records/reads.parquet",) if metric in ("itl", "throughput_tokens", "goodput") else ()
     return ("records/schedule.parquet", "records/requests.parquet", *reads, "records/phases.parquet")
 

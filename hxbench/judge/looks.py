@@ -102,6 +102,7 @@ def until(records: Records, trials: int) -> Records:
         reads=reads[reads["request_id"].isin(tables["requests"]["request_id"])].reset_index(drop=True),
         clock=clock[clock["monotonic_ns"] <= tables["phases"]["end_ns"].max()].reset_index(drop=True),
         exchanges=[each for each in records.exchanges if each["trial"] <= trials],
+        watched=[each for each in records.watched if each["trial"] <= trials],
         calibration=calibration,
     )
 

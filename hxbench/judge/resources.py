@@ -80,10 +80,13 @@ def cores_used(series: pd.DataFrame, trial: int, edges_s: Values) -> Values:
     return cores
 
 
-def coverage(records: Records, series: pd.DataFrame) -> Coverage | None:
-    """Returns how well a sampled series covers the measured windows; None without a window."""
+def coverage(records: Records, series: pd.DataFrame, credit_s: float = LONGEST_CREDIT_S) -> Coverage | None:
+    """Returns how well samples, each good for `credit_s`, cover the measured windows; None without any."""
     lengths_s = window_lengths(records)
-    found = [_coverage(series.loc[series["trial"] == trial, "time_s"], s) for trial, s in lengths_s.items()]
+    found = [
+        _coverage(series.loc[series["trial"] == trial, "time_s"], length_s, credit_s)
+        for trial, length_s in lengths_s.items()
+    ]
     if not found:
         return None
     return Coverage(
@@ -93,11 +96,11 @@ def coverage(records: Records, series: pd.DataFrame) -> Coverage | None:
     )
 
 
-def _coverage(times: pd.Series, length_s: float) -> Coverage:
+def _coverage(times: pd.Series, length_s: float, credit_s: float) -> Coverage:
     inside = times[(times >= 0) & (times <= length_s)].to_numpy()
     gaps_s = np.diff(np.concatenate([[0.0], inside, [length_s]]))
     return Coverage(
-        share=float(np.minimum(gaps_s, LONGEST_CREDIT_S).sum()) / length_s,
+        share=float(np.minimum(gaps_s, credit_s).sum()) / length_s,
         largest_gap_s=float(gaps_s.max()),
         rate_hz=inside.size / length_s,
     )

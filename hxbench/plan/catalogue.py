@@ -3,12 +3,17 @@
 Level 1 of a model has twelve cases (R2.8); 001 and 003 are written in the source, the others are ours.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from hxbench.errors import ProfileError
+from hxbench.plan.prometheus import COVERAGE, PREFIX
+
+if TYPE_CHECKING:
+    from hxbench.plan.profile import Profile
+    from hxbench.plan.prometheus import Prometheus
 
 Priority = Literal["critical", "high", "medium", "low"]
 Type = Literal["functional", "performance"]
@@ -89,6 +94,29 @@ def level_1(component: str) -> tuple[Entry, ...]:
     return tuple(
         replace(case, id=f"TC-L1-COMP-{component}-{case.id}", component=component) for case in _LEVEL_1
     )
+
+
+def cases(profile: "Profile") -> tuple[Entry, ...]:
+    """Returns the level 1 cases, and those of being monitored where the profile asks a Prometheus."""
+    own, component = level_1(profile.component), profile.component
+    if profile.watched is None:
+        return own
+    mine = (replace(case, component=component, category="MON") for case in _monitoring(profile.watched))
+    return (*own, *(replace(case, id=f"TC-L1-MON-{component}-{case.id}") for case in mine))
+
+
+def _monitoring(asked: "Prometheus") -> Iterator[Entry]:
+    limited = dict.fromkeys(each.metric for each in asked.objectives)
+    coverage = PREFIX + COVERAGE
+    if coverage in limited:
+        yield _case("001", "Services monitored", "critical", "functional", _LOADED,
+                    "every service named is up in Prometheus during the whole measured window",
+                    f"a scrape found one down{_UNDECIDED}",
+                    metrics=(coverage,), requirements=("R4.2",))  # fmt: skip
+    if own := tuple(metric for metric in limited if metric != coverage):
+        yield _case("002", "Metrics in Prometheus", "high", "performance", _LOADED,
+                    "the answer to each query is within its limit", f"one is beyond{_UNDECIDED}",
+                    metrics=own, requirements=("R4.2", "R4.3"))  # fmt: skip
 
 
 def select(patterns: Iterable[str], component: str) -> tuple[Entry, ...]:

@@ -26,6 +26,7 @@ _BARE_NAMES = {
     "TEST_SEED": ("workload", "seed"),
     "TEST_TEMPERATURE": ("workload", "temperature"),
     "TEST_TIMEOUT": ("limits", "total"),
+    "PROMETHEUS_URL": ("prometheus", "url"),
 }
 
 KeyPath = tuple[str, ...]

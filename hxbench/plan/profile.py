@@ -37,6 +37,8 @@ from hxbench.plan.fields import (
 )
 from hxbench.plan.lengths import MOST_OF_A_PROMPT
 from hxbench.plan.load import Count, Load
+from hxbench.plan.objectives import Objective
+from hxbench.plan.prometheus import Prometheus
 from hxbench.plan.section import Section, said
 
 __all__ = [
@@ -209,13 +211,25 @@ class Profile(Section):
     keep: Keep = Field(default_factory=Keep)
     instrument: Instrument = Field(default_factory=Instrument)
     cost: Cost | None = None
+    prometheus: Prometheus | None = None
+    """What a Prometheus that scrapes the services is asked after each trial."""
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 
     @property
+    def watched(self) -> Prometheus | None:
+        """The section prometheus when it asks anything: an address alone, as from a variable, does not."""
+        return self.prometheus if self.prometheus is not None and self.prometheus.asks else None
+
+    @property
+    def all_objectives(self) -> tuple[Objective, ...]:
+        """The objectives, and the limits on what Prometheus answers."""
+        return (*self.objectives, *(self.watched.objectives if self.watched else ()))
+
+    @property
     def looks_after(self) -> tuple[int, ...]:
         """After how many trials the limits are looked at; without any there is nothing to end early for."""
-        return self.load.looks_after if self.objectives else (self.load.trials,)
+        return self.load.looks_after if self.all_objectives else (self.load.trials,)
 
     @model_validator(mode="before")
     @classmethod
@@ -297,8 +311,8 @@ def _kind(path: tuple[str, ...]) -> Any:
     """Returns the type at a key, without its null; None where the model says nothing of its own."""
     kind: Any = Profile
     for key in path:
-        if get_origin(kind) is tuple:
-            kind = get_args(kind)[0]
+        if get_origin(kind) in (tuple, dict):  # of sections: by number, or by name
+            kind = get_args(kind)[0 if get_origin(kind) is tuple else 1]
             continue
         field = kind.model_fields.get(key) if _is_section(kind) else None
         if field is None:

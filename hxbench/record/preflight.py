@@ -147,6 +147,7 @@ def require_sendable(profile: Profile, prompts: Iterable[Prompt]) -> None:
 def secret_variables(profile: Profile) -> list[str]:
     """Returns the names of the variables that hold keys, set or not."""
     names = [profile.target.api_key_env, *profile.target.headers_env.values()]
+    names += [profile.watched.token_env] if profile.watched else []
     return [name for name in names if name]
 
 
@@ -158,11 +159,12 @@ def secret_names(profile: Profile) -> list[str]:
     """
     names = secret_variables(profile)
     for name in names:
+        section = "prometheus" if profile.watched and name == profile.watched.token_env else "target"
         if not os.environ.get(name):
-            raise TargetError(f"target: the variable {name} is not set; export it and try again")
+            raise TargetError(f"{section}: the variable {name} is not set; export it and try again")
         if not _SENDABLE.fullmatch(os.environ[name]):
             raise TargetError(
-                f"target: the variable {name} holds a line break, a space at an end or another sign that "
+                f"{section}: the variable {name} holds a line break, a space at an end or another sign that "
                 "no header can carry; export it without and try again"
             )
     return names

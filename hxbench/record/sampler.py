@@ -173,11 +173,12 @@ def _headers(options: dict[str, Any]) -> dict[str, str]:
 
 
 def finish(run_dir: Path) -> None:
-    """Writes `series` from the samplers' lines; what follows a torn line is left out."""
+    """Writes `series` from the lines of samplers and Prometheus; what follows a torn line is left out."""
     from hxbench.records import schemas, tables  # pandas would make the sampler slow to start
 
     writer = tables.TableWriter(run_dir / "records" / "series.parquet", schemas.SERIES)
-    for path in sorted((run_dir / "journal").glob("t*-sampler.jsonl")):
+    folder = run_dir / "journal"
+    for path in sorted([*folder.glob("t*-sampler.jsonl"), *folder.glob("t*-prometheus.jsonl")]):
         for time_ns, trial, *sample in _lines(path):
             source, name, labels, value = sample
             writer.add((time_ns, trial, schemas.TARGET, source, name, labels, value))

@@ -52,6 +52,7 @@ class Records:
     ending: Mapping[str, Any]
     facts: Mapping[str, Any]
     calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
+    watched: Sequence[Mapping[str, Any]] = ()  # what Prometheus was asked, one a trial and query
     schedule_sha256: str | None = None  # of the file; None for records that were never stored
 
     def __repr__(self) -> str:
@@ -187,6 +188,7 @@ def open_records(run_dir: Path) -> Records:
         ending=ending(run_dir),
         facts=_json(run_dir / "facts.json", missing={}),
         calibration=_json(run_dir / "records" / "calibration.json", missing={}),
+        watched=_json(run_dir / "records" / "prometheus.json", missing=[]),
         schedule_sha256=hashlib.sha256(paths["schedule"].read_bytes()).hexdigest(),
         **frames,
     )

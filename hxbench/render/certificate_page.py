@@ -60,6 +60,7 @@ def page(
             ("Profile SHA-256", str(certificate["profile"]["sha256"])),
         ],
         declarations=[(_words(name), _kept(each)) for name, each in certificate["declarations"].items()],
+        asked=[(each["name"], _said(each)) for each in certificate.get("prometheus", ())],
         calibration=list(_calibration(certificate.get("calibration") or {})),
         errors=[name for name, _, _ in _ERRORS],
         details=_details(facts),
@@ -115,6 +116,17 @@ def _ordered(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _kept(declaration: Mapping[str, Any]) -> str:
     return f"status {wording.plain(declaration['declared'])}, seen {wording.plain(declaration['seen'])}"
+
+
+def _said(asked: Mapping[str, Any]) -> str:
+    """Returns a query to Prometheus with what came of it."""
+    bound = ", a bound" if asked["is_bound"] else ""
+    nan = f", {units.count(asked['not_numbers'])} not a number" if asked["not_numbers"] else ""
+    old = ", which may be up to 5 minutes old" if asked["may_be_old"] else ""
+    text = (
+        f"{asked['query']} ({asked['statistic']}{bound}): {units.count(asked['samples'])} samples{nan}{old}"
+    )
+    return "; ".join([text, *(f"warns: {each}" for each in asked["warnings"]), *asked["errors"]])
 
 
 def _ledger_row(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from hxbench.judge.percentiles import percentiles_over_time
 from hxbench.judge.requests import seconds, zero_ns
 from hxbench.judge.server_metrics import server_metrics
 from hxbench.judge.stages import by_stage
+from hxbench.judge.watched import of_query
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.limit_shares import shares
@@ -66,6 +67,12 @@ class Frames(Offers):
     def server(self) -> pd.DataFrame:
         """Returns what the server says of itself: requests at work and waiting, tokens a second."""
         return server_metrics(self._records)
+
+    def prometheus(self) -> pd.DataFrame:
+        """Returns name, trial, time_ns, time_s, labels, value of each answer of Prometheus, in time order."""
+        names = dict.fromkeys(each["name"] for each in self._records.watched)
+        answers = [of_query(self._records, name).assign(name=name) for name in names]
+        return pd.concat([of_query(self._records, "").assign(name=""), *answers], ignore_index=True)
 
     def ttft_over_time(self) -> pd.DataFrame:
         """Returns p50, p95 and p99 of the time to first token in windows of equal length, in seconds."""

@@ -9,7 +9,7 @@ from hxbench.judge.certificate import exit_status
 # our unit: the unit as OpenMetrics names it, the last word of a metric's name
 _UNITS = {
     "s": "seconds", "B": "bytes", "share": "ratio", "cores": "cores", "tok/s": "tokens_per_second",
-    "req/s": "requests_per_second",
+    "req/s": "requests_per_second", "count": "", "ratio": "ratio",
 }  # fmt: skip
 _VERDICTS = {"PASS": 0, "FAIL": 1, "SKIPPED": 2, "INCONCLUSIVE": 3}
 # GitLab takes # for the beginning of a comment, also between quotes; a control character breaks a line
@@ -62,12 +62,20 @@ def _gates(verdicts: Iterable[Mapping[str, Any]], about: Mapping[str, str]) -> I
     by_metric: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for verdict in verdicts:
         if verdict["metric"] is not None:
-            by_metric.setdefault((verdict["metric"], _UNITS[verdict["unit"]]), []).append(verdict)
+            metric, _, _ = verdict["metric"].partition(".")
+            by_metric.setdefault((metric, _UNITS[verdict["unit"]]), []).append(verdict)
     for (metric, unit), mine in by_metric.items():
         stem = metric.removesuffix(f"_{unit.partition('_')[0]}")  # throughput_tokens is in tokens_per_second
         for ending, (part, says) in _PARTS.items():
-            samples = [({**about, "statistic": str(each["statistic"])}, _part(each, part)) for each in mine]
-            yield from _family(f"hxbench_{stem}{ending}_{unit}", unit, f"{metric}: {says}.", samples)
+            samples = [({**about, **_which(each)}, _part(each, part)) for each in mine]
+            name = f"hxbench_{stem}{ending}_{unit}".removesuffix("_")
+            yield from _family(name, unit, f"{metric}: {says}.", samples)
+
+
+def _which(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the labels of a verdict among those of its metric: its statistic, and Prometheus' query."""
+    query = verdict["metric"].partition(".")[2]
+    return {"statistic": str(verdict["statistic"])} | ({"query": query} if query else {})
 
 
 def _part(verdict: Mapping[str, Any], part: str) -> float | None:

@@ -12,6 +12,7 @@ from hxbench.judge.evidence import QUANTILES
 from hxbench.judge.metrics import windows
 from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
+from hxbench.plan.prometheus import COVERAGE
 from hxbench.records.run_directory import Records
 from hxbench.render import figures, wording
 from hxbench.render.completeness import RESULT_MIME
@@ -89,6 +90,22 @@ class Figures(Offers):
             spans=spans(self._records),
             cpu_limits=self._limits("cpu"),
             memory_limits=self._limits("memory"),
+        )
+
+    def prometheus(self) -> Figure | None:
+        """Returns what Prometheus answered over time, with the limits; None of a run without one."""
+        asked = self._records.profile.watched
+        if asked is None:
+            return None
+        units_of = {COVERAGE: "count"} | {name: query.unit for name, query in asked.queries.items()}
+        limits = {name: list(map(_limit, query.objectives(name))) for name, query in asked.queries.items()}
+        drawn = {name: each for name, each in limits.items() if asked.queries[name].statistic != "increase"}
+        return figures.prometheus(
+            self._frames.prometheus(),
+            units_of,
+            longest_s=2 * asked.every,
+            spans=spans(self._records),
+            limits=drawn,
         )
 
     def waterfall(self, count: int = 10) -> Figure:

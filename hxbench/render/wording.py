@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hxbench import units
+from hxbench.plan.prometheus import PREFIX
 
 Part = Mapping[str, Any]
 
@@ -57,6 +58,8 @@ def gate(verdict: Part, cases: Mapping[str, str]) -> str:
     if metric is None:
         part = str(verdict["id"]).removeprefix(str(verdict["case"])).removeprefix(".")
         return ": ".join(text for text in (cases.get(verdict["case"], ""), _words(part)) if text)
+    if metric.startswith(PREFIX):
+        return f"{_words(metric.removeprefix(PREFIX))} by Prometheus, {statistic}"
     return ", ".join(
         part for part in (_METRICS.get(metric, metric), _STATISTICS.get(statistic, statistic)) if part
     )

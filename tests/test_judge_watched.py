@@ -1,0 +1,239 @@
+"""What Prometheus said, held against limits: records made by hand, the measured window is known."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hxbench.judge import certificate as certificates
+from hxbench.judge.consistency import contradictions
+from hxbench.judge.requests import windows
+from hxbench.records.run_directory import Records
+from tests.records_by_hand import SECOND, frame, records
+
+LABELS = json.dumps({"instance": "a:1", "job": "llm"}, sort_keys=True)
+WAITING = {"query": "sum(waiting)", "statistic": "max", "at_most": 4}
+
+
+def profile(**queries: Any) -> dict[str, Any]:
+    return {"prometheus": {"url": "http://p:9090", "every": "1 s", "coverage": ["llm"], "queries": queries}}
+
+
+def watched(
+    asked: dict[str, Any] | None = None,
+    value: Any = 3.0,
+    up: Any = 1.0,
+    gone: tuple[float, float] = (0, 0),
+    up_gone: tuple[float, float] = (0, 0),
+    trials: int = 1,
+    **noted: Any,
+) -> Records:
+    """A run whose Prometheus gave `value` each second, and a scrape that said `up`; none within `gone`."""
+    query = asked or WAITING
+    plain = records(trials=trials, profile=profile(asked=query))
+    parts, entries = [plain.series], []
+    for trial, start, end in windows(plain)[["trial", "start_ns", "end_ns"]].itertuples(index=False):
+        ticks = np.arange(start - 3 * SECOND, end + 3 * SECOND, SECOND)
+        for name, text, values, hole in (
+            ("coverage", 'up{job="llm"}', up, up_gone), ("asked", query["query"], value, gone),
+        ):  # fmt: skip
+            found = values((ticks - start) / SECOND) if callable(values) else np.full(ticks.shape, values)
+            inside = (ticks < start + hole[0] * SECOND) | (ticks >= start + hole[1] * SECOND)
+            columns = {"time_ns": ticks[inside], "trial": trial, "target": "main", "source": "prometheus"}
+            labels = LABELS if name == "coverage" else "{}"
+            parts.append(frame("series", columns | {"name": name, "labels": labels, "value": found[inside]}))
+            entry = {"trial": int(trial), "name": name, "query": text, "series": 1, "not_numbers": 0}
+            entry |= {"samples": int(inside.sum()), "warnings": [], "error": None, "may_be_old": False}
+            entry |= {"begin_ns": int(ticks[0]), "end_ns": int(ticks[-1])}
+            entries.append(entry | (noted if name == "asked" else {}))
+    return replace(plain, series=pd.concat(parts, ignore_index=True), watched=entries)
+
+
+def verdict(run: Records, name: str = "asked") -> dict[str, Any]:
+    found = certificates.build(run)["verdicts"]
+    [mine] = [each for each in found if each["id"].startswith(f"prometheus.{name}.")]
+    return mine
+
+
+def said(run: Records, name: str = "asked") -> tuple[str, str]:
+    mine = verdict(run, name)
+    return mine["verdict"], mine["reason"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "query", "value"),
+    [
+        ("PASS", {"statistic": "max", "at_most": 3}, 3.0),
+        ("FAIL", {"statistic": "max", "at_most": 3}, 3.01),
+        ("PASS", {"statistic": "min", "at_least": 3}, 3.0),
+        ("FAIL", {"statistic": "min", "at_least": 3}, 2.99),
+        ("PASS", {"statistic": "last", "at_most": 3}, 3.0),
+        ("FAIL", {"statistic": "last", "at_least": 3.01}, 3.0),
+        ("PASS", {"statistic": "mean", "at_most": 3.0}, 3.0),
+        ("FAIL", {"statistic": "mean", "at_most": 2.99}, 3.0),
+        ("PASS", {"statistic": "max", "unit": "s", "at_most": "3 s"}, 3.0),
+        ("FAIL", {"statistic": "max", "unit": "share", "at_most": "2 %"}, 0.021),
+        ("PASS", {"statistic": "last", "unit": "ratio", "at_least": 0.0025}, 0.0025),
+    ],
+)
+def test_each_statistic_passes_at_its_limit_and_fails_beyond(
+    expected: str, query: dict[str, Any], value: float
+) -> None:
+    assert expected == said(watched({"query": "q", **query}, value))[0]
+
+
+def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it() -> None:
+    mine = verdict(watched({"query": "q", "statistic": "increase", "at_least": 1}, lambda s: 10 * (s + 3)))
+    run = watched()
+    length = windows(run).eval("end_ns - start_ns").iloc[0] / SECOND
+    ticks = len(np.arange(-3, length + 3, 1.0))
+    assert 10 * (ticks - 1) == pytest.approx(mine["estimate"])
+    assert "PASS" == mine["verdict"]
+
+
+def test_an_increase_over_trials_is_the_sum() -> None:
+    query = {"query": "q", "statistic": "increase", "at_least": 1}
+    one, three = (verdict(watched(query, lambda s: s + 3, trials=n))["estimate"] for n in (1, 3))
+    assert 2.5 * one < three < 3.5 * one
+
+
+def test_a_counter_that_was_reset_decides_nothing() -> None:
+    query = {"query": "q", "statistic": "increase", "at_least": 1}
+    run = watched(query, lambda s: np.where(s < 5, s + 100, s))
+    assert ("INCONCLUSIVE", "asked was reset in trial 1: what it had counted by then is lost") == said(run)
+
+
+def test_a_counter_without_a_value_before_the_load_decides_nothing() -> None:
+    query = {"query": "q", "statistic": "increase", "at_least": 1}
+    run = watched(query, lambda s: s + 3, begin_ns=1)
+    assert ("INCONCLUSIVE", "asked has no value before and after the load of trial 1") == said(run)
+
+
+@pytest.mark.parametrize(
+    ("expected", "noted"),
+    [
+        ("http://p:9090: refused; start it", {"error": "http://p:9090: refused; start it"}),
+        ("Prometheus has no data of sum(waiting) in trial 1", {"samples": 0}),
+        (
+            "Prometheus has no data but NaN or infinity of sum(waiting) in trial 1",
+            {"samples": 0, "not_numbers": 9},
+        ),
+        ("sum(waiting) gives 3 series, not one; aggregate them, such as with sum()", {"series": 3}),
+    ],
+)  # fmt: skip
+def test_what_prometheus_did_not_say_decides_nothing(expected: str, noted: dict[str, Any]) -> None:
+    assert ("INCONCLUSIVE", expected) == said(watched(**noted))
+
+
+def test_a_run_whose_prometheus_was_never_asked_decides_nothing() -> None:
+    run = replace(watched(), watched=[])
+    assert ("INCONCLUSIVE", "Prometheus was not asked after trial 1") == said(run)
+    assert ("INCONCLUSIVE", "Prometheus was not asked after trial 1") == said(run, "coverage")
+
+
+def test_an_answer_with_a_warning_never_passes_but_one_beyond_the_limit_fails() -> None:
+    warned = {"warnings": ["a store did not answer"]}
+    found, reason = said(watched(**warned))
+    assert "INCONCLUSIVE" == found
+    assert reason.endswith("is 3, but Prometheus warns: a store did not answer")
+    assert "FAIL" == said(watched(value=5.0, **warned))[0]
+
+
+def test_samples_have_to_cover_95_percent_of_the_window_to_pass() -> None:
+    length = windows(watched()).eval("end_ns - start_ns").iloc[0] / SECOND
+    allowed = 0.05 * length + 1  # a gap counts from what its first sample vouches for: two seconds
+    assert "PASS" == said(watched(gone=(5, 5 + allowed - 1)))[0]
+    found, reason = said(watched(gone=(5, 5 + allowed + 2)))
+    assert "INCONCLUSIVE" == found
+    assert ", but samples cover 9" in reason
+    assert reason.endswith("% of the window; 95 % are needed")
+
+
+def test_a_value_beyond_its_limit_fails_though_samples_are_missing() -> None:
+    assert "FAIL" == said(watched(value=5.0, gone=(5, 15)))[0]
+    assert (
+        "INCONCLUSIVE"
+        == said(watched({"query": "q", "statistic": "last", "at_most": 4}, 5.0, gone=(5, 15)))[0]
+    )
+
+
+def test_values_that_prometheus_may_have_kept_do_not_pass_where_scrapes_are_missing() -> None:
+    found, reason = said(watched(up_gone=(5, 15)))
+    assert "INCONCLUSIVE" == found
+    assert "scrapes of llm at a:1 cover" in reason
+
+
+def test_no_sample_in_the_window_decides_nothing() -> None:
+    run = watched(gone=(-1, 1000))
+    assert (
+        "INCONCLUSIVE",
+        "no sample fell into the measured window; a longer one would decide it",
+    ) == said(run)
+
+
+@pytest.mark.parametrize("value", [0.1, 10.0])
+def test_a_quantile_out_of_buckets_is_a_bound_and_never_decides(value: float) -> None:
+    query = {"query": "histogram_quantile(0.95, sum(rate(b[1m])) by (le))", "unit": "s", "at_most": "1 s"}
+    mine = verdict(watched(query, value))
+    assert ("INCONCLUSIVE", value) == (mine["verdict"], mine["estimate"])
+    assert "histogram_quantile interpolates inside a bucket: a bound, which decides nothing" == mine["reason"]
+
+
+def test_too_few_samples_have_no_mean() -> None:
+    run = watched({"query": "q", "statistic": "mean", "at_most": 4}, gone=(0, 0))
+    few = replace(run, phases=run.phases.assign(end_ns=run.phases["start_ns"] + 20 * SECOND))
+    found, reason = said(few)
+    assert "INCONCLUSIVE" == found
+    assert reason.endswith("samples are too few for a mean of one trial: 40 are needed")
+
+
+def test_every_service_up_in_every_scrape_is_full_coverage() -> None:
+    mine = verdict(watched(), "coverage")
+    assert ("PASS", 1.0, 1.0) == (mine["verdict"], mine["estimate"], mine["limit"])
+    assert "1 of 1 services were up in every scrape" == mine["reason"]
+
+
+def test_one_scrape_that_found_a_service_down_breaks_coverage() -> None:
+    run = watched(up=lambda s: np.where(np.floor(s) == 7, 0.0, 1.0))
+    assert ("FAIL", "0 of 1 services were up in every scrape, not llm") == said(run, "coverage")
+
+
+def test_a_service_down_before_the_window_is_up_in_it() -> None:
+    assert "PASS" == said(watched(up=lambda s: np.where(s < 0, 0.0, 1.0)), "coverage")[0]
+
+
+def test_missing_scrapes_leave_coverage_open() -> None:
+    found, reason = said(watched(up_gone=(5, 15)), "coverage")
+    assert "INCONCLUSIVE" == found
+    assert reason.startswith("1 of 1 services were up in every scrape, but scrapes of llm at a:1 cover ")
+
+
+def test_the_certificate_lists_what_was_asked_and_its_cases() -> None:
+    given = certificates.build(watched(warnings=["partial"]))
+    coverage, asked = given["prometheus"]
+    assert ("coverage", 'up{job="llm"}') == (coverage["name"], coverage["query"])
+    assert ("asked", "sum(waiting)", "max", ["partial"]) == (
+        asked["name"], asked["query"], asked["statistic"], asked["warnings"],
+    )  # fmt: skip
+    cases = [row["id"] for row in given["catalogue"]]
+    assert ["TC-L1-MON-SMOLLM2-001", "TC-L1-MON-SMOLLM2-002"] == cases[-2:]
+    assert 14 == len(cases)
+
+
+def test_a_profile_that_asks_nothing_has_neither_queries_nor_cases() -> None:
+    given = certificates.build(records())
+    assert "prometheus" not in given
+    assert 12 == len(given["catalogue"])
+
+
+def test_notes_that_are_not_the_profiles_or_the_series_contradict_them() -> None:
+    assert [] == contradictions(watched())
+    assert ["records/prometheus.json: the query asked of trial 1 is not the profile's"] == contradictions(
+        watched(query="vector(0)")
+    )
+    assert [
+        "records/prometheus.json: other samples of asked in trial 1 than in series.parquet"
+    ] == contradictions(watched(samples=5))
