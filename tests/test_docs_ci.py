@@ -150,7 +150,16 @@ def test_the_script_certifies_the_real_server_and_leaves_what_the_jobs_collect(
 def test_the_makefile_part_calls_one_command_a_target(repository: Path) -> None:
     targets = {"hxbench-certify": "certify a.yaml b.yaml", "hxbench-index": "index"}
     for target, call in targets.items():
-        command = ["make", "-n", "-f", FOLDER + "hxbench.mk", target, "PROFILES=a.yaml b.yaml", "HXBENCH=hx"]
+        command = [
+            "make",
+            "--no-print-directory",
+            "-n",
+            "-f",
+            FOLDER + "hxbench.mk",
+            target,
+            "PROFILES=a.yaml b.yaml",
+            "HXBENCH=hx",
+        ]
         done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=True)
         assert f"hx {call}" == done.stdout.strip()
 

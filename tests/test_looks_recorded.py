@@ -52,23 +52,34 @@ def profile(folder: Path, url: str, objectives: str) -> Path:
     return folder / "profile.yaml"
 
 
+def recorded(folder: Path) -> tuple[hx.Run, int]:
+    """A judged run whose limit is far away, and how many requests of the load the server saw."""
+    with Server(Behaviour(chat=slow)) as server:
+        hx.run(profile(folder, server.url, "error_rate: 50 %"), folder / "run")
+        loaded = sum("x-request-id" in request.headers for request in server.chats)
+    return workbench.judge(folder / "run"), loaded
+
+
 def test_limits_far_away_end_the_run_at_its_first_look(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Server(Behaviour(chat=slow)) as server:
-        hx.run(profile(tmp_path, server.url, "error_rate: 50 %"), tmp_path / "run")
-        loaded = [request for request in server.chats if "x-request-id" in request.headers]
-    run = workbench.judge(tmp_path / "run")
+    for attempt in range(3):  # other work on the machine may void the PASS of the first look
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        run, loaded = recorded(folder)
+        if run.records.ending["reason"]:
+            break
+        assert "broken" in {each["state"] for each in run.certificate["ledger"]}
     assert "look 1 of 2: every limit is decided" in capfd.readouterr().err
     assert {"state": "complete", "reason": "decided at look 1 of 2"} == run.records.ending
-    assert (72, {1: 24, 2: 24, 3: 24}) == (len(loaded), run.requests.groupby("trial").size().to_dict())
+    assert (72, {1: 24, 2: 24, 3: 24}) == (loaded, run.requests.groupby("trial").size().to_dict())
     made = run.certificate
     assert [(3, [])] == [(look["after_trials"], look["undecided"]) for look in made["looks"]]
     assert "INCOMPLETE" != made["status"], made["status_reason"]
     verdicts = {each["id"]: each["verdict"] for each in made["verdicts"]}
     assert "PASS" == verdicts["error_rate.share"]
     assert {"PASS"} == {each for name, each in verdicts.items() if name.startswith("TC-") and "-01" in name}
-    assert () == workbench.verify(tmp_path / "run").faults
+    assert () == workbench.verify(run.path).faults
 
 
 def test_a_limit_near_the_truth_is_looked_at_and_goes_on_to_the_end(tmp_path: Path, failing: Server) -> None:
