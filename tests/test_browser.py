@@ -14,6 +14,7 @@ from certificates_by_hand import certificate
 from hostile import PAYLOADS, poisoned
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from records_by_hand import calibration, facts, records
+from test_judge_watched import watched
 
 from hxbench.render.certificate_page import page as certificate_page
 from hxbench.render.completeness import RESULT_MIME
@@ -82,7 +83,8 @@ def executed(count: int, tokens: int = 32) -> Any:
     judged, figures = certificate(), Figures(run)
     shown = [{"text/html": card_html(judged), "text/plain": "card"}]
     shown += [{"text/html": table(judged)._repr_html_()} for table in (verdict_table, ledger_table)]
-    shown += [getattr(figures, name)()._repr_mimebundle_() for name in FIGURES]
+    others = {"prometheus": Figures(watched())}  # the run of many requests has none
+    shown += [getattr(others.get(name, figures), name)()._repr_mimebundle_() for name in FIGURES]
     translated = Frames(run).translated()
     shown += [
         {"text/html": table(translated)._repr_html_()} for table in (translation_table, difference_table)
