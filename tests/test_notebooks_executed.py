@@ -36,7 +36,9 @@ STATUS = {
     "benchmark": {"MEASURED"},
     "memory": {"PASS", "INCONCLUSIVE"},  # samples may come too seldom on a crowded machine
 }
-PROGRESS = re.compile(r"profile \S+ [0-9a-f]{64}$|run /|planned |.+ · \d+ answered · 0 failed ")
+PROGRESS = re.compile(
+    r"profile \S+ [0-9a-f]{64}$|run /|planned |.+ · \d+ answered · 0 failed |memory check |step \d of \d: "
+)
 # what a reader came for
 FIGURES = {
     "explore": {"Time to first token", "Tokens as they arrived", "Where the time went"},
@@ -88,7 +90,7 @@ def test_it_is_whole_and_has_its_result(executed: Mapping[str, Executed], name: 
 def test_it_says_nothing_beside_how_the_load_went(name: str, notebook: Any) -> None:
     said = [output.text for output in outputs(notebook) if output.output_type == "stream"]
     lines = "".join(said).splitlines()
-    assert (name in ("explore", "benchmark")) == bool(lines)
+    assert (name in ("explore", "benchmark", "memory")) == bool(lines)
     assert [] == [line for line in lines if not PROGRESS.match(line)]
 
 
