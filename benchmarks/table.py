@@ -65,7 +65,8 @@ def _short(results: Mapping[str, Any]) -> str:
     lines = [_line(["", *(figure.title for figure in columns)]), _line(["---", *("---:" for _ in columns)])]
     for client in dict.fromkeys(row["client"] for row in rows):
         found = [spread(rows, figure, client) for figure in columns]
-        lines.append(_line([client, *(number(each.median) if each else ABSENT for each in found)]))
+        if any(found):
+            lines.append(_line([client, *(number(each.median) if each else ABSENT for each in found)]))
     lines += ["", f"{_circumstances(results)}, {results['date']}, {results['machine']['cpu_model']}."]
     return "\n".join(lines) + "\n"
 
