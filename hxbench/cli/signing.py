@@ -1,5 +1,6 @@
 """Commands around signatures: keygen, sign. `verify --key` checks them."""
 
+import shlex
 from pathlib import Path
 
 import click
@@ -41,5 +42,6 @@ def sign(directory: Path, key: Path) -> int:
     from hxbench.render import signing
 
     keyid = workbench.sign(directory, key)
-    click.echo(f"{directory}: signed by {signing.shown(keyid)}: hxbench verify {directory} --key PUBLIC")
+    check = f"hxbench verify {shlex.quote(str(directory))} --key PUBLIC"
+    click.echo(f"{directory}: signed by {signing.shown(keyid)}: {check}")
     return 0
