@@ -43,7 +43,7 @@ kills: $(STAMP) ## kill each process of a run at 25 random moments
 soak: $(STAMP) ## memory over 8 cycles: a server that grows by its prompt cache is caught, one without it is not
 	@$(RUN) tools.soak
 
-statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, about half an hour)
+statistics: $(STAMP) ## how often the gates err and what they miss, simulated (RUNS=1000, about twenty minutes)
 	@$(RUN) simulation.error_rates $(RUNS)
 
 statistics-live: $(STAMP) ## the relative gate on 40 trials of one server, split at random (POOL=folder, half an hour)
