@@ -6,10 +6,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import psutil
 import pytest
+from browsing import ARGUMENTS
 
 from hxbench.errors import InputError
 from hxbench.plan.profile import Embedded
@@ -133,3 +134,23 @@ def prometheus(
         yield started
     finally:
         started.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """A real browser that resolves no name."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in, without the caller's variables; runs go to outputs/ below it."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_", "GITHUB_"))]:
+        monkeypatch.delenv(name)
+    return tmp_path

@@ -9,7 +9,7 @@ from typing import Any
 import nbformat
 import notebooks_by_hand as by_hand
 import pytest
-from browsing import ARGUMENTS, DESK, SCREENS, Seen, opened
+from browsing import DESK, SCREENS, Seen, opened
 from certificates_by_hand import certificate
 from hostile import PAYLOADS, poisoned
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -26,16 +26,6 @@ from hxbench.render.tables import difference_table, ledger_table, translation_ta
 
 FIGURES = [name for name, each in vars(Figures).items() if callable(each) and not name.startswith("_")]
 KINDS = ("certificate", "notebook")
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """What a user does wrong: one line that says what, where and what to do, status 2, nothing left behind."""
 
-import os
 import socket
 from pathlib import Path
 
@@ -11,14 +10,7 @@ from hxbench.render import proposal
 from tests import servers
 from tests.servers import Behaviour, Server, plain
 
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder to stand in; runs go to outputs/ below it."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_"))]:
-        monkeypatch.delenv(name)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:

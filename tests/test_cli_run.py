@@ -19,13 +19,7 @@ from hxbench import cli
 from tests import servers
 from tests.servers import Behaviour, Server, plain
 
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_"))]:
-        monkeypatch.delenv(name)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 @pytest.fixture

@@ -22,15 +22,9 @@ from hxbench.record import lock
 from tests import servers
 from tests.servers import Behaviour, Server
 
+pytestmark = pytest.mark.usefixtures("workplace")
+
 LOAD = "loop: closed, users: 2, warmup: 0 s, requests: 20"
-
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_", "GITHUB_"))]:
-        monkeypatch.delenv(name)
-    return tmp_path
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Memory checks of real embedded servers: what they find, what stays, and what starts nothing."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,19 +20,13 @@ from hxbench.render import past_runs
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.servers.model import model_file
 
+pytestmark = pytest.mark.usefixtures("workplace")
+
 SMALL: dict[str, Any] = {
     "target__embedded": {"threads": 1, "slots": 2, "context": 1024},
     "target__protocol": "anthropic-messages",
     "objectives": {"memory": "1 GB"},
 }
-
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("HXBENCH_")]:
-        monkeypatch.delenv(name)
-    return tmp_path
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import ARGUMENTS, SCREENS, Seen, opened
+from browsing import SCREENS, Seen, opened
 from hostile import PAYLOADS
 from outputs_by_hand import judged, recorded, ttft
 from runs_by_hand import good, store
@@ -234,16 +234,6 @@ def test_a_verdict_is_seen_by_its_mark() -> None:
 def test_nothing_above_zero_is_drawn_at_the_bottom(values: list[float]) -> None:
     made = trend([number(value) for value in values], ["a"] * len(values))
     assert {HEIGHT - 7} >= {point.y for point in made.points}
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,15 +17,9 @@ from hxbench.render.progress import TextView
 from tests import servers
 from tests.servers import Behaviour, Server
 
+pytestmark = pytest.mark.usefixtures("workplace")
+
 LOAD: dict[str, Any] = {"load__requests": 12, "load__warmup": "0 s", "workload__output_tokens": 4}
-
-
-@pytest.fixture(autouse=True)
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(("HXBENCH_", "TEST_"))]:
-        monkeypatch.delenv(name)
-    return tmp_path
 
 
 @pytest.fixture
