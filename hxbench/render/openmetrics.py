@@ -30,9 +30,14 @@ def text(certificate: Mapping[str, Any]) -> str:
     Labels name the model and the profile, never the run: two runs are compared sample by sample. What was
     not measured has no sample.
     """
-    about = {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
-    lines = [*_status(certificate, about), *_gates(certificate["verdicts"], about)]
+    shared = about(certificate)
+    lines = [*_status(certificate, shared), *_gates(certificate["verdicts"], shared)]
     return "\n".join([*lines, "# EOF", ""])
+
+
+def about(certificate: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the labels that every sample has."""
+    return {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
 
 
 def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterator[str]:
@@ -89,13 +94,28 @@ def _family(name: str, unit: str, says: str, samples: Samples) -> Iterator[str]:
     measured = [(labels, value) for labels, value in samples if value is not None]
     if not measured:
         return
-    yield f"# TYPE {name} gauge"
+    yield from head(name, "gauge", unit, says)
+    for labels, value in measured:
+        yield sample(name, labels, value)
+
+
+def head(name: str, kind: str, unit: str, says: str) -> Iterator[str]:
+    """Yields what stands above the samples of a family."""
+    yield f"# TYPE {name} {kind}"
     yield from [f"# UNIT {name} {unit}"] if unit else []
     yield f"# HELP {name} {says}"
-    for labels, value in measured:
-        inside = ",".join(f'{key}="{_label(each)}"' for key, each in labels.items())
-        yield f"{name}{{{inside}}} {value!r}"
 
 
-def _label(value: str) -> str:
-    return _NO_LABEL.sub("_", value).replace("\\", "\\\\").replace('"', '\\"')
+def sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    """Returns the line of one sample; a value is written as short as it can be read back."""
+    inside = ",".join(f'{key}="{_escaped(label(each))}"' for key, each in labels.items())
+    return f"{name}{{{inside}}} {value!r}"
+
+
+def label(value: str) -> str:
+    """Returns a label's value without what GitLab or a line of text cannot hold."""
+    return _NO_LABEL.sub("_", value)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
