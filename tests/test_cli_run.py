@@ -69,8 +69,11 @@ def test_run_records_and_the_rest_follows_from_the_folder_alone(
 
 def test_an_objective_that_holds_certifies(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {max: 5 s}, throughput_tokens: '>= 1'", CLOSED)
-    assert 0 == cli.run_command(["certify", path])
-    assert "CERTIFIED" == certificate(workplace)["status"]
+    status, judged = cli.run_command(["certify", path]), certificate(workplace)
+    undecided = [each["noise"] for each in judged["verdicts"] if each["verdict"] != "PASS"]
+    # A busy machine may leave something undecided, but nothing else does.
+    assert all(undecided), judged["verdicts"]
+    assert (status, judged["status"]) == ((3, "CONDITIONAL") if undecided else (0, "CERTIFIED"))
     (run,) = (workplace / "outputs").glob("2*")
     assert f'href="./{run.name}/certificate.html"' in (workplace / "outputs" / "index.html").read_text()
 
@@ -207,12 +210,12 @@ def test_a_signal_stops_the_load_and_keeps_what_was_measured(
         path = profile(workplace, server, "ttft: {p50: 5 s}", "users: 2, warmup: 0 s, measure: 60 s")
         command = [sys.executable, "-m", "hxbench.cli", "certify", path, "--out", "stopped"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while len(server.chats) < 8:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             process.send_signal(number)
-            assert status == process.wait(60)
+            assert status == process.wait(120)
         seen = len(server.chats)
         time.sleep(0.3)
         assert seen == len(server.chats)

@@ -189,7 +189,7 @@ def test_a_server_that_is_killed_leaves_its_step_undecided_and_says_so(
             server = next((each for each in family if "hxbench.servers.embedded" in each.cmdline()), None)
         time.sleep(4)
         server.kill()
-        assert 3 == process.wait(120)
+        assert 3 == process.wait(300)
     assert {("INCONCLUSIVE", "not every process of the server was sampled: one ended")} == {
         (each.verdict, each.reason) for each in hx.open_memory(workplace / "cut").found
     }
@@ -215,7 +215,7 @@ def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workpl
     with started() as process:
         time.sleep(2.5)
         process.send_signal(signal.SIGINT)
-        assert 130 == process.wait(120)
+        assert 130 == process.wait(300)
     check = hx.open_memory(workplace / "cut")
     assert (signal.SIGINT, []) == (check.signal, check.faults)
     assert len(check.series) > 0
