@@ -2,9 +2,11 @@
 
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -47,7 +49,8 @@ def kernel(tmp_path: Path) -> Iterator[BlockingKernelClient]:
 
 @contextmanager
 def started(folder: Path) -> Iterator[BlockingKernelClient]:
-    manager = KernelManager(transport="ipc", ip=str(folder / "k"))
+    short = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
+    manager = KernelManager(transport="ipc", ip=str(short / "k"))
     arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     manager._kernel_spec = KernelSpec(argv=arguments, language="python")
     environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "PYTHONWARNINGS": "ignore"}
@@ -62,6 +65,7 @@ def started(folder: Path) -> Iterator[BlockingKernelClient]:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+        shutil.rmtree(short)
 
 
 def wait_for_result(client: BlockingKernelClient, message: str) -> tuple[str, str]:
@@ -97,7 +101,7 @@ def test_interrupting_a_cell_keeps_what_was_measured(kernel: BlockingKernelClien
     with Server(Behaviour(chat=lambda _: servers.stream(4, 0.05, 0.01))) as server:
         (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url))
         message = kernel.execute('import hxbench as hx\nrun = hx.run("profile.yaml", "run")\nrun')
-        wait_until(lambda: len(server.chats) >= 8, "the load never began")
+        wait_until(lambda: len(server.chats) >= 12, "the load never began")
         kernel.manager.signal_kernel(signal.SIGINT)
         status, shown = wait_for_result(kernel, message)
         seen = len(server.chats)
