@@ -49,7 +49,7 @@ def kernel(tmp_path: Path) -> Iterator[BlockingKernelClient]:
 
 @contextmanager
 def started(folder: Path) -> Iterator[BlockingKernelClient]:
-    short = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))
+    short = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))  # the path of a socket has 107 characters
     manager = KernelManager(transport="ipc", ip=str(short / "k"))
     arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     manager._kernel_spec = KernelSpec(argv=arguments, language="python")
