@@ -1,6 +1,7 @@
 """Runs the real load worker against a server and decodes its journal: what came back, as plain values."""
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from hxbench.record.decoding import Decoder, Planned
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import READS, REQUESTS
 from hxbench.wire.dialects import answers
+from tests.servers import Server
 
 SECOND = 1_000_000_000
 PROMPTS = '{"id": "a", "prompt": "Say something."}\n'
@@ -40,6 +42,16 @@ def wait_until(condition: Callable[[], object], missing: str, timeout: float = P
     while not condition():
         assert time.monotonic() < deadline, f"after {timeout:.0f} s: {missing}"
         time.sleep(0.02)
+
+
+def await_load(server: Server, requests: int, process: "subprocess.Popen[Any]") -> None:
+    """Waits until so many requests of a program's load are asked; one that ended meanwhile said why."""
+
+    def asked() -> bool:
+        return sum("x-request-id" in each.headers for each in server.chats) >= requests
+
+    wait_until(lambda: asked() or process.poll() is not None, f"no {requests} requests of the load")
+    assert asked(), (process.returncode, process.stderr and process.stderr.read())
 
 
 def await_gone(pid: int, timeout: float = PATIENCE_S) -> None:
@@ -103,6 +115,8 @@ def drive(folder: Path, made: dict[str, Any]) -> Outcome:
     worker.tell(f"start {start_ns}")
     said = worker.event(PATIENCE_S)
     worker.stop()
+    if said in (None, {"event": "ended"}):
+        raise AssertionError(said, worker.status, (folder / "log.txt").read_text())
     outcome = decode(folder, made, start_ns)
     outcome.said = said
     return outcome

@@ -17,6 +17,7 @@ import pytest
 import hxbench as hx
 from hxbench import cli
 from tests import servers
+from tests.loads import await_load
 from tests.servers import Behaviour, Server, plain
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -209,13 +210,13 @@ def test_a_signal_stops_the_load_and_keeps_what_was_measured(
     with Server(Behaviour(chat=lambda r: servers.stream(4, 0.05, 0.01))) as server:
         path = profile(workplace, server, "ttft: {p50: 5 s}", "users: 2, warmup: 0 s, measure: 60 s")
         command = [sys.executable, "-m", "hxbench.cli", "certify", path, "--out", "stopped"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 120
-            while sum("x-request-id" in request.headers for request in server.chats) < 8:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            await_load(server, 8, process)
             process.send_signal(number)
-            assert status == process.wait(120)
+            _, said = process.communicate(timeout=120)
+            assert status == process.returncode, said
         seen = len(server.chats)
         time.sleep(0.3)
         assert seen == len(server.chats)

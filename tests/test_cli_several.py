@@ -20,6 +20,7 @@ from hxbench import cli
 from hxbench.cli import side_by_side
 from hxbench.record import lock
 from tests import servers
+from tests.loads import await_load
 from tests.servers import Behaviour, Server
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -171,7 +172,7 @@ def test_an_interrupt_ends_all_and_what_was_recorded_can_be_rendered(workplace: 
         long = profile(workplace, "second", slow.url, load="users: 2, warmup: 0 s, measure: 60 s")
         command = [sys.executable, "-m", "hxbench.cli", "certify", names[0], long, names[1]]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: len(slow.chats) > 8)
+            await_load(slow, 2, process)
             process.send_signal(signal.SIGINT)
             out, said = process.communicate(timeout=120)
     assert (130, "") == (process.returncode, out), said

@@ -11,7 +11,7 @@ import pytest
 
 import hxbench as hx
 from tests import servers
-from tests.loads import wait_until
+from tests.loads import await_load
 from tests.servers import Behaviour, Server
 
 
@@ -104,7 +104,7 @@ def test_a_folder_that_goes_away_ends_the_run(
     tmp_path: Path, good: Server, report_case: Callable[[str], None]
 ) -> None:
     process = start(tmp_path, good.url, "--users", "2", "--duration", "3s")
-    wait_until(lambda: len(good.chats) >= 5, "the load never began")
+    await_load(good, 5, process)
     shutil.rmtree(tmp_path / "run")
     line = last_line(process, 4)
     report_case(f"folder removed: exit 4: {line[-90:]}")

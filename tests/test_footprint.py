@@ -172,9 +172,13 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
         "cut",
         *arguments,
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     sampled = Path("cut") / "journal" / "t1-sampler.jsonl"
-    wait_until(lambda: sampled.exists() and "rss_bytes" in sampled.read_text(), "no server was sampled")
+    wait_until(
+        lambda: process.poll() is not None or (sampled.exists() and "rss_bytes" in sampled.read_text()),
+        "no server was sampled",
+    )
+    assert process.poll() is None, process.stderr and process.stderr.read()
     return process
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import hxbench as hx
 from tests import servers
-from tests.loads import PATIENCE_S, wait_until
+from tests.loads import PATIENCE_S, await_load, wait_until
 from tests.servers import Behaviour, Server
 
 VICTIMS = ("supervisor", "worker", "decoder", "sampler")
@@ -58,6 +58,11 @@ def ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
+def ends_well(process: subprocess.Popen[bytes]) -> None:
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert 0 == process.returncode, said.decode()
+
+
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_kill_at_any_moment_loses_at_most_the_last_second(
     victim: str, kill: int, tmp_path: Path, good: Server, report_case: Callable[[str], None]
@@ -65,7 +70,7 @@ def test_a_kill_at_any_moment_loses_at_most_the_last_second(
     moment = random.Random(f"{victim} {kill}").uniform(0.0, 2.5)
     process = start(tmp_path, good.url)
     with process:
-        wait_until(lambda: len(good.chats) >= 1, "the run never began")
+        wait_until(lambda: good.chats or process.poll() is not None, "the run never began")
         time.sleep(moment)
         wait_until(lambda: victim in family(process), f"the {victim} never began")
         members = family(process)
@@ -121,7 +126,7 @@ def test_a_server_that_dies_under_load_is_seen_in_every_request_after_it(
 def test_show_says_that_a_killed_run_is_not_whole(tmp_path: Path, good: Server) -> None:
     process = start(tmp_path, good.url)
     with process:
-        wait_until(lambda: len(good.chats) >= 20, "the load never began")
+        await_load(good, 20, process)
         time.sleep(1.2)
         members = family(process)
         process.kill()
@@ -143,12 +148,12 @@ def test_a_process_that_stands_still_for_two_seconds_ends_nothing(
 ) -> None:
     process = start(tmp_path, good.url, measure=4)
     with process:
-        wait_until(lambda: len(good.chats) >= 5, "the load never began")
+        await_load(good, 5, process)
         stopped = family(process)[victim]
         stopped.send_signal(signal.SIGSTOP)
         time.sleep(2)
         stopped.send_signal(signal.SIGCONT)
-        assert 0 == process.wait(PATIENCE_S)
+        ends_well(process)
     run = hx.open(tmp_path / "run")
     outcomes = set(run.requests["outcome"])
     broken = [entry["id"] for entry in run.certificate["ledger"] if entry["state"] == "broken"]
@@ -167,12 +172,12 @@ def test_a_worker_that_stands_still_for_two_seconds_passes_nothing(
     monkeypatch.setenv("HXBENCH_INSTRUMENT__WORKERS", str(workers))
     process = start(tmp_path, good.url, measure=4, load=load)
     with process:
-        wait_until(lambda: len(good.chats) >= 5, "the load never began")
+        await_load(good, 5, process)
         stopped = family(process)["worker"]
         stopped.send_signal(signal.SIGSTOP)
         time.sleep(2)
         stopped.send_signal(signal.SIGCONT)
-        assert 0 == process.wait(PATIENCE_S)
+        ends_well(process)
     run = hx.open(tmp_path / "run")
     assert (workers, {"ok"}) == (run.requests["worker"].nunique(), set(run.requests["outcome"]))
     broken = [entry["id"] for entry in run.certificate["ledger"] if entry["state"] == "broken"]
@@ -184,9 +189,9 @@ def test_a_worker_that_stands_still_for_two_seconds_passes_nothing(
 def test_a_supervisor_that_stands_still_ends_nothing(tmp_path: Path, good: Server) -> None:
     process = start(tmp_path, good.url, measure=2)
     with process:
-        wait_until(lambda: len(good.chats) >= 5, "the load never began")
+        await_load(good, 5, process)
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(3)
         os.kill(process.pid, signal.SIGCONT)
-        assert 0 == process.wait(PATIENCE_S)
+        ends_well(process)
     assert {"ok"} == set(hx.open(tmp_path / "run").requests["outcome"])

@@ -102,8 +102,9 @@ def test_a_run_killed_after_a_look_keeps_the_trials_before_and_after_it(
     profile(tmp_path, failing.url, "error_rate: 33 %")
     command = [sys.executable, "-m", "hxbench.cli", "run", "profile.yaml", "--out", "run"]
     fifth = tmp_path / "run" / "journal" / "t5-w0.journal"
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
         wait_until(lambda: fifth.exists() or process.poll() is not None, "it has no fifth trial", 300)
+        assert process.poll() is None, process.stderr and process.stderr.read()
         children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
     for child in children:  # they see their stdin end
