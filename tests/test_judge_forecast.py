@@ -43,7 +43,7 @@ def test_a_share_needs_what_a_quantile_of_the_same_share_needs() -> None:
         assert Need(gate, 72, 230, 613) == need(found, gate)
 
 
-@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (72, 462, 1231))])
+@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (145, 462, 1231))])
 def test_several_trials_need_more_by_students_factor(trials: int, counts: tuple[int, ...]) -> None:
     # (1.960 / 2.776)^2 = 0.498 of five trials, at one look
     load = {"load__trials": trials, "load__looks": 1, "limits__requests": 1000}
@@ -108,7 +108,7 @@ def test_two_looks_say_where_a_run_may_end_and_what_each_may_err_with() -> None:
     ]
     assert (0.0125, 0.025) == (found.alpha_pass, found.alpha_fail)
     # 252 and 720 at alpha 0.0125 and 90 % power, over (2.241 / 3.163)^2 of six trials
-    assert Need("error_rate.share", 86, 502, 1435) == found.needs[0]
+    assert Need("error_rate.share", 171, 502, 1435) == found.needs[0]
     lines = as_text(found).splitlines()
     assert lines[2].endswith("at 90 % power, times an inflation of 1 and Student's factor of 6 trials")
     assert (
@@ -132,10 +132,10 @@ def test_one_look_needs_no_word(load: dict[str, Any]) -> None:
 
 
 def test_a_limit_that_one_look_could_decide_may_be_beyond_two() -> None:
-    few = {"load__trials": 5, "load__requests": 16, "objectives": {"error_rate": "5 %"}}
+    few = {"load__trials": 5, "load__requests": 29, "objectives": {"error_rate": "5 %"}}
     assert () == planned(**few, load__looks=1).unanswerable
     [said] = planned(**few).unanswerable
-    assert said.endswith("80 requests cannot pass it even without a miss: it needs at least 86")
+    assert said.endswith("145 requests cannot pass it even without a miss: it needs at least 208")
 
 
 def test_cost_needs_prices() -> None:

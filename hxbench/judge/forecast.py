@@ -21,8 +21,8 @@ POWER = 0.9
 class Need:
     """Requests that one gate needs to pass: `fewest` without a miss, and with so many of those allowed.
 
-    The latter allow for what Student's factor takes of several trials; for `fewest` they must agree. None
-    where no number of requests does, or where their spread decides and not their number.
+    All allow for what Student's factor takes of several trials. None where no number of requests does, or
+    where their spread decides and not their number.
     """
 
     gate: str
