@@ -138,6 +138,59 @@ def test_a_limit_that_one_look_could_decide_may_be_beyond_two() -> None:
     assert said.endswith("145 requests cannot pass it even without a miss: it needs at least 208")
 
 
+def watching(measure: str, trials: int = 1, **query: Any) -> Forecast:
+    section = {"every": "15 s", "coverage": ["llm"], "queries": {"asked": {"query": "x", **query}}}
+    load = {"load__requests": None, "load__measure": measure, "load__trials": trials}
+    return planned(**load, objectives={"error_rate": "5 %"}, prometheus=section)
+
+
+def test_limits_on_what_prometheus_says_need_samples_and_no_requests() -> None:
+    found = watching("60 s", statistic="mean", at_most=1, trials=3)
+    assert [("prometheus.coverage.share", 1, 4), ("prometheus.asked.mean", 1, 4)] == [
+        (each.gate, each.needed, each.planned) for each in found.samples
+    ]
+    needed = "prometheus.coverage.share 1, prometheus.asked.mean 1"
+    assert f"samples of Prometheus in each window: 4; needed: {needed}" in as_text(found).splitlines()
+    assert () == planned().samples
+
+
+@pytest.mark.parametrize(
+    ("said", "measure", "trials", "query"),
+    [
+        ([], "15 s", 1, {"at_most": 1}),
+        (
+            [f"prometheus.{gate}: 0 samples in a window cannot pass it: it needs at least 1"
+             for gate in ("coverage.share", "asked.max")],
+            "14.9 s", 1, {"at_most": 1},
+        ),
+        ([], "600 s", 1, {"at_most": 1, "statistic": "mean"}),
+        (
+            ["prometheus.asked.mean: 39 samples in a window cannot pass it: it needs at least 40"],
+            "599 s", 1, {"at_most": 1, "statistic": "mean"},
+        ),
+        ([], "15 s", 3, {"at_most": 1, "statistic": "mean"}),
+        (
+            ["prometheus.asked.max: histogram_quantile interpolates inside a bucket: a bound, which decides "
+             "nothing"],
+            "15 s", 1, {"at_most": 1, "query": "histogram_quantile(0.9, x)"},
+        ),
+        ([], "15 s", 1, {"query": "histogram_quantile(0.9, x)"}),
+    ],
+)  # fmt: skip
+def test_a_window_too_short_for_its_scrapes_and_a_bound_cannot_decide(
+    said: list[str], measure: str, trials: int, query: dict[str, Any]
+) -> None:
+    found = watching(measure, trials, **query).unanswerable
+    assert said == [each for each in found if each.startswith("prometheus")]
+
+
+def test_a_window_as_long_as_the_server_takes_may_have_samples_enough() -> None:
+    section = {"coverage": ["llm"]}
+    found = planned(objectives={"error_rate": "5 %"}, prometheus=section)
+    assert () == found.unanswerable
+    assert "Prometheus in each window: as many as the server takes time for; needed: " in as_text(found)
+
+
 def test_cost_needs_prices() -> None:
     assert planned().outline.output_cost is None
     assert "cost is not known: the profile has no cost.output_per_million" in as_text(planned())

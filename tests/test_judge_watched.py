@@ -94,6 +94,20 @@ def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it
     assert "PASS" == mine["verdict"]
 
 
+@pytest.mark.parametrize(("step", "said"), [(0, True), (1, False)])
+def test_a_counter_that_does_not_move_is_noted_whatever_its_limit(step: int, said: bool) -> None:
+    for limit in ({}, {"at_most": 10**6}):
+        run = watched({"query": "sum(errors)", "statistic": "increase", **limit}, lambda s: 5 + step * s)
+        note = "By Prometheus the counter asked did not move over the load: sum(errors)."
+        assert said == (note in certificates.build(run)["notes"])
+
+
+def test_a_counter_of_which_nothing_is_known_is_not_said_to_stand_still() -> None:
+    query = {"query": "sum(errors)", "statistic": "increase"}
+    for run in (watched(query, 5.0, error="refused"), watched(query, 5.0, begin_ns=1), watched(value=5.0)):
+        assert not any("did not move" in each for each in certificates.build(run)["notes"])
+
+
 def test_an_increase_over_trials_is_the_sum() -> None:
     query = {"query": "q", "statistic": "increase", "at_least": 1}
     one, three = (verdict(watched(query, lambda s: s + 3, trials=n))["estimate"] for n in (1, 3))

@@ -184,7 +184,8 @@ def test_two_trials_have_a_design_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "ones"), [(0.0, ([2], [5], [8])), (0.6, ([0, 5], [1, 3, 6, 8], [0, 3, 5, 8])), (1.0, ([],) * 3)]
+    ("effect", "ones"),
+    [(0.0, ([2], [5], [8])), (0.6, ([0, 5], [1, 3, 6, 8], [0, 3, 5, 8])), (1.0, ([],) * 3)],
 )
 def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_leaves(
     effect: float, ones: tuple[list[int], ...]

@@ -47,10 +47,10 @@ def evaluate(measured: Measured) -> list[Gate]:
 
 
 def unanswerable(profile: Profile) -> list[str]:
-    """Returns one sentence an objective that the planned requests could not pass even without a miss."""
+    """Returns one sentence a limit that the planned requests, or samples, could not pass at all."""
     most = planned_requests(profile)
     sentences = [_why_unanswerable(objective, profile, most) for objective in profile.objectives]
-    return [sentence for sentence in sentences if sentence is not None]
+    return [*(sentence for sentence in sentences if sentence is not None), *watched.unanswerable(profile)]
 
 
 def unseen_in_one_piece(profile: Profile) -> list[str]:

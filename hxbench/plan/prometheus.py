@@ -81,6 +81,8 @@ class Prometheus(Section):
     ] = "http://127.0.0.1:9090"
     token_env: VariableName | None = None
     """The environment variable that holds the bearer token."""
+    ca_file: Line | None = None
+    """Who is trusted to have signed the certificate of an address with https, instead of the usual."""
     timeout: Duration = said("10 s")
     """How long an answer may take."""
     every: Duration = said("15 s")

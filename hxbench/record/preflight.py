@@ -54,12 +54,14 @@ class Client:
         self.exchanges: list[Exchange] = []
         self._trial, self._check = trial, check
         self._secrets = secrets(profile)
+        if profile.watched is not None and profile.watched.ca_file is not None:  # which is of use much later
+            trusted(profile.watched.url, profile.watched.ca_file, "prometheus")
         self._client = httpx.Client(
             headers=_headers(profile),
             limits=ONE_REQUEST_EACH,
             trust_env=False,
             follow_redirects=False,
-            verify=_trusted(url, profile.target.ca_file),
+            verify=trusted(url, profile.target.ca_file, "target"),
         )
 
     def ask(
@@ -186,11 +188,17 @@ def _headers(profile: Profile) -> dict[str, str]:
     return {"Accept-Encoding": "identity", **dialect(profile).headers(key), **extra}
 
 
-def _trusted(url: str, ca_file: str | None) -> ssl.SSLContext:
+def trusted(url: str, ca_file: str | None, section: str) -> ssl.SSLContext:
+    """Returns what is trusted of whoever answers at an address of this section of the profile.
+
+    Raises:
+        TargetError: the CA file cannot be used.
+    """
     try:
         return trust(url, ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise TargetError(f"target.ca_file: {ca_file}: cannot be used: {error.strerror or error}") from None
+        why = error.strerror or error
+        raise TargetError(f"{section}.ca_file: {ca_file}: cannot be used: {why}") from None
 
 
 def await_ready(client: Client, profile: Profile) -> None:
