@@ -159,13 +159,13 @@ def test_limits_on_what_prometheus_says_need_samples_and_no_requests() -> None:
     [
         ([], "15 s", 1, {"at_most": 1}),
         (
-            [f"prometheus.{gate}: 0 samples in a window cannot pass it: it needs at least 1"
+            [f"prometheus.{gate}: 0 samples in a window cannot pass it: it needs 1, in 15 s"
              for gate in ("coverage.share", "asked.max")],
             "14.9 s", 1, {"at_most": 1},
         ),
         ([], "600 s", 1, {"at_most": 1, "statistic": "mean"}),
         (
-            ["prometheus.asked.mean: 39 samples in a window cannot pass it: it needs at least 40"],
+            ["prometheus.asked.mean: 39 samples in a window cannot pass it: it needs 40, in 10 min"],
             "599 s", 1, {"at_most": 1, "statistic": "mean"},
         ),
         ([], "15 s", 3, {"at_most": 1, "statistic": "mean"}),

@@ -131,7 +131,7 @@ def notes(records: Records) -> Iterator[str]:
     for name, query in queries.items():
         counts = query.statistic == "increase" and _unanswered(records, name) is None
         if counts and _growth(records, name) == 0:
-            yield f"By Prometheus the counter {name} did not move over the load: {query.query}."
+            yield f"The counter {PREFIX}{name} did not move over the load: {query.query}."
 
 
 def unanswerable(profile: Profile) -> Iterator[str]:
@@ -145,7 +145,8 @@ def unanswerable(profile: Profile) -> Iterator[str]:
         if query is not None and query.is_bound:
             yield f"{gate}: {BOUND}"
         elif planned is not None and planned < needed:
-            yield f"{gate}: {planned} samples in a window cannot pass it: it needs at least {needed}"
+            window = units.duration(needed * asked.every)
+            yield f"{gate}: {planned} samples in a window cannot pass it: it needs {needed}, in {window}"
 
 
 def planned_samples(profile: Profile) -> int | None:
