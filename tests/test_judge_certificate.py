@@ -368,7 +368,7 @@ def test_two_samples_are_enough_for_the_cores_between_them() -> None:
 
 def test_samples_at_the_ends_of_the_window_count() -> None:
     run = records(requests=4, warmup=0, loop="open")  # two seconds
-    series = pd.DataFrame({"trial": [1, 1, 1], "time_s": [0.0, 1.9, 2.0]})
+    series = pd.DataFrame({"trial": [1] * 5, "time_s": [-0.5, 0.0, 1.9, 2.0, 2.1]})
     found = coverage(run, series)
     assert found is not None
     assert (1.5, 1.9, 0.15) == pytest.approx((found.rate_hz, found.largest_gap_s, found.share))

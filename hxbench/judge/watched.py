@@ -163,11 +163,11 @@ def fewest_samples(objective: Objective, trials: int) -> int:
 def contradictions(records: Records) -> Iterator[str]:
     """Yields where the queries noted are not the profile's, or their samples not those in the series."""
     section = records.profile.watched
-    for each in records.watched:
-        name, trial = each["name"], each["trial"]
-        known = name == COVERAGE or (section is not None and name in section.queries)
-        if not known or (name != COVERAGE and each["query"] != _asked(records).queries[name].query):
-            yield f"records/prometheus.json: the query {name} of trial {trial} is not the profile's"
+    wanted = Counter(section.questions if section else ())
+    for trial in dict.fromkeys(each["trial"] for each in records.watched):
+        mine = [each for each in records.watched if each["trial"] == trial]
+        if Counter((each["name"], each["query"]) for each in mine) != wanted:
+            yield f"records/prometheus.json: the queries of trial {trial} are not the profile's"
     noted: Counter[tuple[int, str]] = Counter()
     for each in records.watched:
         noted[each["trial"], each["name"]] += each["samples"]

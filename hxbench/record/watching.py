@@ -13,7 +13,7 @@ from typing import Any
 
 from hxbench import units
 from hxbench.errors import PrometheusError
-from hxbench.plan.prometheus import COVERAGE, Prometheus
+from hxbench.plan.prometheus import COVERAGE, Prometheus, up
 from hxbench.record.prometheus import Client, Point
 from hxbench.record.redaction import redact
 
@@ -73,7 +73,7 @@ class Watch:
         """Asks everything once the services have been scraped again; returns what was asked, one a query."""
         load = self._load()
         with self._path.open("x") as file:
-            return [self._answered(name, query, load, file.write) for name, query in self._queries()]
+            return [self._answered(name, query, load, file.write) for name, query in self._asked.questions]
 
     def _load(self) -> "_Load | None":
         if self.failed is not None:
@@ -84,10 +84,6 @@ class Watch:
         except PrometheusError as error:
             self.failed = str(error)
             return None
-
-    def _queries(self) -> Iterator[tuple[str, str]]:
-        yield from ((COVERAGE, _up(job)) for job in self._asked.coverage)
-        yield from ((name, query.query) for name, query in self._asked.queries.items())
 
     def _answered(
         self, name: str, query: str, load: "_Load | None", store: Callable[[str], Any]
@@ -168,13 +164,13 @@ class Watch:
         return ", ".join([*jobs[:JOBS_NAMED], *["more"] * (len(jobs) > JOBS_NAMED)]) or "nothing"
 
     def _scraped_since(self, job: str, since_s: float) -> bool:
-        points = self._client.instant(f"min(timestamp({_up(job)}))").points
+        points = self._client.instant(f"min(timestamp({up(job)}))").points
         return any(point.value >= since_s for point in points)
 
     def _keeps_old(self, end_s: float) -> bool:
         """Tells whether Prometheus gives values older than asked for: of scrapes long before that time."""
         at_s = end_s + 2.5 * self._asked.every  # nothing can have been scraped by then
-        return any(self._client.instant(_up(job), at_s).points for job in self._asked.coverage)
+        return any(self._client.instant(up(job), at_s).points for job in self._asked.coverage)
 
     def _now_s(self) -> float:
         return self._client.instant("time()").points[0].value
@@ -197,10 +193,6 @@ class _Load:
 
     def stamp_ns(self, time_s: float) -> int:
         return _ns(time_s) + self.shift_ns
-
-
-def _up(job: str) -> str:
-    return f"up{{job={json.dumps(job)}}}"
 
 
 def _ns(seconds: float) -> int:
