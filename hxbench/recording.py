@@ -291,6 +291,8 @@ class Recording:
             watch.begin()
             if watch.failed is not None:
                 self._show.say(f"{watch.failed}; the run goes on without it")
+            for each in watch.without_data() if trial == 1 else ():
+                self._show.say(each)
             yield
             self._watched += watch.end()
 

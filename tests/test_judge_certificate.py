@@ -349,17 +349,26 @@ def test_resources_are_cores_and_bytes_of_each_source() -> None:
     )
     assert {"process": 250e6, "client": 60e6} == frame.groupby("source")["rss_bytes"].max().dropna().to_dict()
     assert frame.groupby("source")["cpu_cores"].first().notna().all()
+    assert ["trial", "time_s", "source", "cpu_cores", "rss_bytes"] == list(frame)
+
+
+def test_processor_time_that_goes_back_is_no_use_of_less_than_none() -> None:
+    run = records(requests=5)
+    of_process = (run.series["source"] == "process") & (run.series["name"] == "cpu_seconds")
+    value = run.series["value"].where(~of_process, -run.series["value"])
+    frame = metrics.resources(replace(run, series=run.series.assign(value=value)))
+    assert {0.0} == set(frame.loc[frame["source"] == "process", "cpu_cores"].dropna())
 
 
 def test_two_samples_are_enough_for_the_cores_between_them() -> None:
     series = pd.DataFrame({"trial": [1, 1], "time_s": [0.0, 2.0], "value": [5.0, 8.0]})
     assert [1.5, 1.5] == list(cores_used(series, 1, np.array([0.0, 1.0, 2.0])))
-    assert np.isnan(cores_used(series[:1], 1, np.array([0.0, 1.0]))).all()
+    assert [True, True] == np.isnan(cores_used(series[:1], 1, np.array([0.0, 1.0, 2.0]))).tolist()
 
 
 def test_samples_at_the_ends_of_the_window_count() -> None:
     run = records(requests=4, warmup=0, loop="open")  # two seconds
-    series = pd.DataFrame({"trial": [1, 1, 1], "time_s": [0.0, 1.9, 2.0]})
+    series = pd.DataFrame({"trial": [1] * 5, "time_s": [-0.5, 0.0, 1.9, 2.0, 2.1]})
     found = coverage(run, series)
     assert found is not None
     assert (1.5, 1.9, 0.15) == pytest.approx((found.rate_hz, found.largest_gap_s, found.share))

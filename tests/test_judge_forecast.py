@@ -43,7 +43,7 @@ def test_a_share_needs_what_a_quantile_of_the_same_share_needs() -> None:
         assert Need(gate, 72, 230, 613) == need(found, gate)
 
 
-@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (72, 462, 1231))])
+@pytest.mark.parametrize(("trials", "counts"), [(1, (72, 230, 613)), (5, (145, 462, 1231))])
 def test_several_trials_need_more_by_students_factor(trials: int, counts: tuple[int, ...]) -> None:
     # (1.960 / 2.776)^2 = 0.498 of five trials, at one look
     load = {"load__trials": trials, "load__looks": 1, "limits__requests": 1000}
@@ -108,7 +108,7 @@ def test_two_looks_say_where_a_run_may_end_and_what_each_may_err_with() -> None:
     ]
     assert (0.0125, 0.025) == (found.alpha_pass, found.alpha_fail)
     # 252 and 720 at alpha 0.0125 and 90 % power, over (2.241 / 3.163)^2 of six trials
-    assert Need("error_rate.share", 86, 502, 1435) == found.needs[0]
+    assert Need("error_rate.share", 171, 502, 1435) == found.needs[0]
     lines = as_text(found).splitlines()
     assert lines[2].endswith("at 90 % power, times an inflation of 1 and Student's factor of 6 trials")
     assert (
@@ -132,10 +132,63 @@ def test_one_look_needs_no_word(load: dict[str, Any]) -> None:
 
 
 def test_a_limit_that_one_look_could_decide_may_be_beyond_two() -> None:
-    few = {"load__trials": 5, "load__requests": 16, "objectives": {"error_rate": "5 %"}}
+    few = {"load__trials": 5, "load__requests": 29, "objectives": {"error_rate": "5 %"}}
     assert () == planned(**few, load__looks=1).unanswerable
     [said] = planned(**few).unanswerable
-    assert said.endswith("80 requests cannot pass it even without a miss: it needs at least 86")
+    assert said.endswith("145 requests cannot pass it even without a miss: it needs at least 208")
+
+
+def watching(measure: str, trials: int = 1, **query: Any) -> Forecast:
+    section = {"every": "15 s", "coverage": ["llm"], "queries": {"asked": {"query": "x", **query}}}
+    load = {"load__requests": None, "load__measure": measure, "load__trials": trials}
+    return planned(**load, objectives={"error_rate": "5 %"}, prometheus=section)
+
+
+def test_limits_on_what_prometheus_says_need_samples_and_no_requests() -> None:
+    found = watching("60 s", statistic="mean", at_most=1, trials=3)
+    assert [("prometheus.coverage.share", 1, 4), ("prometheus.asked.mean", 1, 4)] == [
+        (each.gate, each.needed, each.planned) for each in found.samples
+    ]
+    needed = "prometheus.coverage.share 1, prometheus.asked.mean 1"
+    assert f"samples of Prometheus in each window: 4; needed: {needed}" in as_text(found).splitlines()
+    assert () == planned().samples
+
+
+@pytest.mark.parametrize(
+    ("said", "measure", "trials", "query"),
+    [
+        ([], "15 s", 1, {"at_most": 1}),
+        (
+            [f"prometheus.{gate}: 0 samples in a window cannot pass it: it needs 1, in 15 s"
+             for gate in ("coverage.share", "asked.max")],
+            "14.9 s", 1, {"at_most": 1},
+        ),
+        ([], "600 s", 1, {"at_most": 1, "statistic": "mean"}),
+        (
+            ["prometheus.asked.mean: 39 samples in a window cannot pass it: it needs 40, in 10 min"],
+            "599 s", 1, {"at_most": 1, "statistic": "mean"},
+        ),
+        ([], "15 s", 3, {"at_most": 1, "statistic": "mean"}),
+        (
+            ["prometheus.asked.max: histogram_quantile interpolates inside a bucket: a bound, which decides "
+             "nothing"],
+            "15 s", 1, {"at_most": 1, "query": "histogram_quantile(0.9, x)"},
+        ),
+        ([], "15 s", 1, {"query": "histogram_quantile(0.9, x)"}),
+    ],
+)  # fmt: skip
+def test_a_window_too_short_for_its_scrapes_and_a_bound_cannot_decide(
+    said: list[str], measure: str, trials: int, query: dict[str, Any]
+) -> None:
+    found = watching(measure, trials, **query).unanswerable
+    assert said == [each for each in found if each.startswith("prometheus")]
+
+
+def test_a_window_as_long_as_the_server_takes_may_have_samples_enough() -> None:
+    section = {"coverage": ["llm"]}
+    found = planned(objectives={"error_rate": "5 %"}, prometheus=section)
+    assert () == found.unanswerable
+    assert "Prometheus in each window: as many as the server takes time for; needed: " in as_text(found)
 
 
 def test_cost_needs_prices() -> None:

@@ -272,7 +272,7 @@ def test_trials_that_disagree_are_worth_fewer_requests() -> None:
     bad = np.arange(100) % 10 == 0
     same = share_of_bad([bad] * 5)
     other = share_of_bad([bad] * 4 + [np.arange(100) % 2 == 0])
-    assert 500.0 == same.n_eff
+    assert 500 * (1.95996 / 2.77645) ** 2 == pytest.approx(same.n_eff, rel=1e-4)  # Student's, of five trials
     assert other.n_eff < 500 / 10
     assert "design effect of trials 0" in same.method
     assert "design effect of trials 21.7" in other.method  # 100 * var([0.1] * 4 + [0.5]) / (0.18 * 0.82)
@@ -633,8 +633,25 @@ def test_limits_on_single_tokens_have_nothing_to_look_at_in_answers_of_one_piece
     ] == gates.unseen_in_one_piece(streamed.model_copy(update={"workload": whole}))
 
 
-def test_trials_add_up() -> None:
-    assert [] == gates.unanswerable(planned({"ttft": {"p99": "1 s"}}, requests=123, trials=3))
+def test_trials_add_up_to_what_students_factor_leaves_of_them() -> None:
+    # 368 / (1.960 / 4.303)^2 = 1769 of three trials
+    assert [] == gates.unanswerable(planned({"ttft": {"p99": "1 s"}}, requests=590, trials=3))
+    assert 1 == len(gates.unanswerable(planned({"ttft": {"p99": "1 s"}}, requests=589, trials=3)))
+
+
+@pytest.mark.parametrize(("requests", "verdict"), [(116, "PASS"), (115, "INCONCLUSIVE")])
+def test_the_fewest_requests_of_three_trials_pass_without_a_miss(requests: int, verdict: str) -> None:
+    for given in ({"ttft": {"p95": "1 s"}}, {"error_rate": "5 %"}):
+        run = records(requests=requests, trials=3, profile={"objectives": given})
+        assert verdict == judged(run).decision.verdict
+        planned_so = planned(given, requests=requests, trials=3)
+        assert (verdict == "PASS") == (gates.unanswerable(planned_so) == [])
+
+
+def test_a_miss_in_each_trial_is_worth_no_more_than_none() -> None:
+    clean, missing = np.zeros(66), np.eye(1, 66)[0]
+    worth = [share_of_bad([trial == 1] * 3).n_eff for trial in (clean, missing)]
+    assert worth[0] == worth[1] < 198 / 4
 
 
 @pytest.mark.parametrize(("measure", "sentences"), [("184 s", 0), ("183 s", 1)])

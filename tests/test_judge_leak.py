@@ -90,6 +90,30 @@ def test_floors_that_rise_while_the_rests_do_not_are_undecided() -> None:
     assert found.reason.endswith("above the 1 MB allowed, but block means of the rests show no rise")
 
 
+def test_floors_that_rise_while_the_rests_fall_are_undecided() -> None:
+    cycles = np.arange(8.0)
+    rests = [np.append(np.full(20, 200 - 5 * cycle), 20 + 3 * cycle) for cycle in cycles]
+    assert UNDECIDED == leak(rests, 1.0).verdict
+
+
+@pytest.mark.parametrize(
+    ("verdict", "floors", "budget"),
+    [
+        (NO_LEAK, [0, 1, 2, 3, 4, 5, 6], 1.0),  # the whole interval at the budget is within it
+        (UNDECIDED, [0, 1, 2, 3, 4, 5, 7], 1.0),  # its lower end at the budget is not above it
+        (LEAK, [0, 1, 2, 3, 4, 5, 7], 0.99),
+        (LEAK, [0, 2, 4, 6, 7, 8, 9], 0.5),  # the second half grows by half as much: no less than that
+        (UNDECIDED, [0, 2, 4, 6, 6.9, 7.8, 8.7], 0.5),
+        (LEAK, [0, 2, 4, 4.95, 5.9, 6.85, 7.8], 0.5),  # the halves share the middle: 1.825 and 0.95
+        (UNDECIDED, [0, 1, 3, 6, 6.5, 7.5, 8.5], 0.3),  # 2 and 0.917
+    ],
+)
+def test_at_each_edge_the_verdict_is_that_of_the_rule(
+    verdict: str, floors: list[float], budget: float
+) -> None:
+    assert verdict == leak([np.full(20, floor) for floor in (0, *floors)], budget).verdict
+
+
 def test_memory_that_shrinks_does_not_leak() -> None:
     assert NO_LEAK == judged(cycles_of(lambda at: -5 * MB * at)).verdict
 

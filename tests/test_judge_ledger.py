@@ -266,14 +266,16 @@ def test_stamps_by_the_program_are_shown_and_prove_nothing() -> None:
     assert ("unknown", 1.0, False) == (found.state, found.value, found.spoils)
 
 
-@pytest.mark.parametrize(("every", "state"), [(1, "ok"), (2, "broken")])
-def test_sampler_rate(every: int, state: str) -> None:
+@pytest.mark.parametrize(("lost", "rate", "state"), [(11, 9.09, "ok"), (9, 8.89, "broken"), (2, 5, "broken")])
+def test_sampler_rate(lost: int, rate: float, state: str) -> None:
+    """Of ten a second one in so many is lost; nine are needed."""
     run = records()
-    times = np.sort(run.series["time_ns"].unique())[::every]
-    kept = replace(run, series=run.series[run.series["time_ns"].isin(times)])
+    times = np.sort(run.series["time_ns"].unique())
+    kept = replace(
+        run, series=run.series[run.series["time_ns"].isin(times[np.arange(times.size) % lost > 0])]
+    )
     found = entry(kept, "sampler_rate")
-    assert state == found.state
-    assert found.value == pytest.approx(10 / every, rel=0.01)
+    assert (state, pytest.approx(rate, rel=0.01)) == (found.state, found.value)
 
 
 @pytest.mark.parametrize(("cores", "state"), [(0.014, "ok"), (0.016, "unknown")])

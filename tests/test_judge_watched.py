@@ -1,6 +1,7 @@
 """What Prometheus said, held against limits: records made by hand, the measured window is known."""
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -94,6 +95,20 @@ def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it
     assert "PASS" == mine["verdict"]
 
 
+@pytest.mark.parametrize(("step", "said"), [(0, True), (1, False)])
+def test_a_counter_that_does_not_move_is_noted_whatever_its_limit(step: int, said: bool) -> None:
+    for limit in ({}, {"at_most": 10**6}):
+        run = watched({"query": "sum(errors)", "statistic": "increase", **limit}, lambda s: 5 + step * s)
+        note = "The counter prometheus.asked did not move over the load: sum(errors)."
+        assert said == (note in certificates.build(run)["notes"])
+
+
+def test_a_counter_of_which_nothing_is_known_is_not_said_to_stand_still() -> None:
+    query = {"query": "sum(errors)", "statistic": "increase"}
+    for run in (watched(query, 5.0, error="refused"), watched(query, 5.0, begin_ns=1), watched(value=5.0)):
+        assert not any("did not move" in each for each in certificates.build(run)["notes"])
+
+
 def test_an_increase_over_trials_is_the_sum() -> None:
     query = {"query": "q", "statistic": "increase", "at_least": 1}
     one, three = (verdict(watched(query, lambda s: s + 3, trials=n))["estimate"] for n in (1, 3))
@@ -121,7 +136,7 @@ def test_a_counter_without_a_value_before_the_load_decides_nothing() -> None:
             "Prometheus has no data but NaN or infinity of sum(waiting) in trial 1",
             {"samples": 0, "not_numbers": 9},
         ),
-        ("sum(waiting) gives 3 series, not one; aggregate them, such as with sum()", {"series": 3}),
+        ("sum(waiting) gives 2 series, not one; aggregate them, such as with sum()", {"series": 2}),
     ],
 )  # fmt: skip
 def test_what_prometheus_did_not_say_decides_nothing(expected: str, noted: dict[str, Any]) -> None:
@@ -144,12 +159,20 @@ def test_an_answer_with_a_warning_never_passes_but_one_beyond_the_limit_fails() 
 
 def test_samples_have_to_cover_95_percent_of_the_window_to_pass() -> None:
     length = windows(watched()).eval("end_ns - start_ns").iloc[0] / SECOND
-    allowed = 0.05 * length + 1  # a gap counts from what its first sample vouches for: two seconds
-    assert "PASS" == said(watched(gone=(5, 5 + allowed - 1)))[0]
-    found, reason = said(watched(gone=(5, 5 + allowed + 2)))
+    allowed = math.floor(0.05 * length) + 1  # each second one: the one before a hole vouches for one more
+    assert "PASS" == said(watched(gone=(5, 5 + allowed)))[0]
+    found, reason = said(watched(gone=(5, 5 + allowed + 1)))
     assert "INCONCLUSIVE" == found
     assert ", but samples cover 9" in reason
     assert reason.endswith("% of the window; 95 % are needed")
+
+
+def test_samples_that_cover_95_percent_exactly_are_enough() -> None:
+    run = watched(gone=(5, 7))  # of 20 seconds one is not vouched for
+    whole = replace(run, phases=run.phases.assign(end_ns=run.phases["start_ns"] + 20 * SECOND))
+    [phase] = windows(whole).itertuples()
+    assert 20 * SECOND == phase.end_ns - phase.start_ns
+    assert ("PASS", 19) == (said(whole)[0], verdict(whole)["n"])  # of 21, both ends included
 
 
 def test_a_value_beyond_its_limit_fails_though_samples_are_missing() -> None:
@@ -182,12 +205,14 @@ def test_a_quantile_out_of_buckets_is_a_bound_and_never_decides(value: float) ->
     assert "histogram_quantile interpolates inside a bucket: a bound, which decides nothing" == mine["reason"]
 
 
-def test_too_few_samples_have_no_mean() -> None:
-    run = watched({"query": "q", "statistic": "mean", "at_most": 4}, gone=(0, 0))
-    few = replace(run, phases=run.phases.assign(end_ns=run.phases["start_ns"] + 20 * SECOND))
-    found, reason = said(few)
-    assert "INCONCLUSIVE" == found
-    assert reason.endswith("samples are too few for a mean of one trial: 40 are needed")
+@pytest.mark.parametrize(("length_s", "verdict"), [(38.5, "INCONCLUSIVE"), (39.5, "PASS")])
+def test_fewer_than_40_samples_have_no_mean(length_s: float, verdict: str) -> None:
+    run = watched({"query": "q", "statistic": "mean", "at_most": 4})
+    end_ns = run.phases["start_ns"] + int(length_s * SECOND)
+    found, reason = said(replace(run, phases=run.phases.assign(end_ns=end_ns)))
+    assert verdict == found
+    few = "39 samples are too few for a mean of one trial: 40 are needed"
+    assert (reason == few) == (verdict == "INCONCLUSIVE")
 
 
 def test_every_service_up_in_every_scrape_is_full_coverage() -> None:
@@ -203,6 +228,12 @@ def test_one_scrape_that_found_a_service_down_breaks_coverage() -> None:
 
 def test_a_service_down_before_the_window_is_up_in_it() -> None:
     assert "PASS" == said(watched(up=lambda s: np.where(s < 0, 0.0, 1.0)), "coverage")[0]
+
+
+def test_no_scrape_in_the_window_leaves_coverage_open() -> None:
+    found, reason = said(watched(up_gone=(-1, 1000)), "coverage")
+    assert "INCONCLUSIVE" == found
+    assert reason.endswith(", but no scrapes of llm at a:1 fell into the measured window")
 
 
 def test_missing_scrapes_leave_coverage_open() -> None:
@@ -231,9 +262,16 @@ def test_a_profile_that_asks_nothing_has_neither_queries_nor_cases() -> None:
 
 def test_notes_that_are_not_the_profiles_or_the_series_contradict_them() -> None:
     assert [] == contradictions(watched())
-    assert ["records/prometheus.json: the query asked of trial 1 is not the profile's"] == contradictions(
-        watched(query="vector(0)")
-    )
+    other = ["records/prometheus.json: the queries of trial 1 are not the profile's"]
+    run = watched()
+    coverage, asked = run.watched
+    for changed in (
+        [coverage, {**asked, "query": "vector(0)"}],
+        [{**coverage, "query": 'up{job="other"}'}, asked],
+        [coverage, coverage, asked],
+    ):
+        assert other[0] in contradictions(replace(run, watched=changed))
+    assert other[0] in contradictions(replace(run, watched=[coverage]))
     assert [
         "records/prometheus.json: other samples of asked in trial 1 than in series.parquet"
     ] == contradictions(watched(samples=5))

@@ -53,6 +53,31 @@ def test_what_a_gpu_does_not_tell_is_absent(monkeypatch: pytest.MonkeyPatch) -> 
     assert ["utilization_share", "memory_used_bytes"] * 2 == [name for _, name, _, _ in found]
 
 
+def test_a_gpu_that_is_broken_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = driver(nvmlDeviceGetHandleByIndex=lambda index: index or refuse())
+    assert {'{"gpu": "1"}'} == {labels for _, _, labels, _ in sampled(monkeypatch, nvml)}
+
+
+def test_a_gpu_that_is_lost_on_the_way_tells_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pynvml", nvml := driver())
+    gpus = Gpus()
+    assert 6 == len(list(gpus.sample()))
+    for name in ("nvmlDeviceGetUtilizationRates", "nvmlDeviceGetMemoryInfo", "nvmlDeviceGetPowerUsage"):
+        monkeypatch.setattr(nvml, name, refuse)
+    assert [] == list(gpus.sample())
+
+
+def test_the_real_library_has_what_is_used_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its numbers are plain ones; without a driver it refuses with the error that is expected."""
+    nvml = pytest.importorskip("pynvml", reason="no nvidia-ml-py: pip install 'hxbench[gpu]'")
+    assert set(vars(driver())) <= set(vars(nvml))
+    assert issubclass(nvml.NVMLError_LibraryNotFound, nvml.NVMLError)
+    assert issubclass(nvml.NVMLError_GpuIsLost, nvml.NVMLError)
+    assert "used" in dict(nvml.c_nvmlMemory_t._fields_)
+    assert "gpu" in dict(nvml.c_nvmlUtilization_t._fields_)
+    assert all(isinstance(value, int | float) for _, _, _, value in Gpus().sample())
+
+
 @pytest.mark.parametrize(
     "nvml",
     [None, driver(nvmlInit=refuse), driver(nvmlDeviceGetCount=lambda: 0)],

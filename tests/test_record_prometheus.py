@@ -4,8 +4,10 @@ import json
 import math
 import re
 import socket
+import ssl
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +21,8 @@ from tests.servers import CLOSE, RESET, Request, Script, Server, chunk, plain
 class Asked(Server):
     """Does the same whatever is asked."""
 
-    def __init__(self, script: Script) -> None:
-        super().__init__()
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls=tls)
         self._answer = script
 
     def _script(self, request: Request) -> Script:
@@ -36,8 +38,8 @@ def error(status: int, kind: str, text: str) -> bytes:
     return plain(status, json.dumps({"status": "error", "errorType": kind, "error": text}))
 
 
-def asked(url: str, timeout_s: float = 5.0, token: str | None = None) -> Any:
-    client = Client(url, token, timeout_s)
+def asked(url: str, timeout_s: float = 5.0, token: str | None = None, ca_file: str | None = None) -> Any:
+    client = Client(url, token, timeout_s, ca_file=ca_file)
     try:
         return client.instant("up")
     finally:
@@ -89,6 +91,13 @@ FAILURES = {
     "a value that is no number": (
         [plain(200, vector("many"))],
         "JSON that is no answer to a query; give the address of Prometheus itself"),
+    "text": (
+        [plain(200, json.dumps({"status": "success", "data": {"resultType": "string", "result": [1, "x"]}}))],
+        "the query gives text, not numbers; correct the query"),
+    "a native histogram among numbers": (
+        [plain(200, vector("1").replace('[{', '[{"metric": {}, "histogram": [1, {"count": "3"}]}, {', 1))],
+        "the query gives native histograms, not numbers; ask for histogram_count() or histogram_sum() "
+        "of them"),
     "silence": (
         [3.0, CLOSE], "no answer within 500 ms; raise prometheus.timeout, or ask for less"),
     "an answer that breaks off": (
@@ -166,6 +175,14 @@ def test_no_series_is_an_answer_without_points() -> None:
         assert () == asked(server.url).points
 
 
+def test_each_question_has_a_connection_of_its_own_as_one_kept_over_a_load_may_be_dead() -> None:
+    with Asked(lambda _: [plain(200, vector("1"))]) as server:
+        client = Client(server.url, None, 5)
+        assert [1, 1] == [len(client.instant("up").points) for _ in range(2)]
+        client.close()
+        assert 2 == server.connections
+
+
 def test_a_token_is_sent_as_such_and_a_proxy_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with Asked(lambda _: [plain(200, vector("1"))]) as server:
@@ -181,6 +198,28 @@ def test_prometheus_is_told_how_old_a_value_may_be() -> None:
         client.close()
         [request] = server.requests
     assert "/api/v1/query?query=up&lookback_delta=2.000&time=1000.500" == request.path
+
+
+def test_a_certificate_that_nobody_known_signed_is_refused_until_its_signer_is_named(
+    certificate: Path,
+) -> None:
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(certificate)
+    with Asked(lambda _: [plain(200, vector("1"))], own) as server:
+        assert 1 == len(asked(server.url, ca_file=str(certificate)).points)
+        with pytest.raises(PrometheusError) as caught:
+            asked(server.url)
+    assert (
+        f"{server.url}: certificate verify failed: self-signed certificate; correct prometheus.url, or "
+        "name who signed the certificate in prometheus.ca_file"
+    ) == str(caught.value)
+
+
+def test_a_scalar_is_one_point_without_labels() -> None:
+    body = json.dumps({"status": "success", "data": {"resultType": "scalar", "result": [1000.5, "NaN"]}})
+    with Asked(lambda _: [plain(200, body)]) as server:
+        [point] = asked(server.url).points
+    assert ("{}", 1000.5, True) == (point.labels, point.time_s, math.isnan(point.value))
 
 
 def test_a_long_range_is_asked_in_parts_that_prometheus_takes() -> None:

@@ -1,6 +1,7 @@
 """The sampler: what processes, host and server use, ten times a second, whatever the server does."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -389,6 +390,42 @@ def test_a_child_is_found_when_it_comes_and_its_time_stays_when_it_goes(family: 
     assert 1 == alone["threads"]
 
 
+# A server that starts a worker of 50 MB when told to, and tells its process id once the memory is there.
+FORKING = """
+import subprocess, sys
+worker = "held = bytearray(50_000_000); print('there', flush=True); input()"
+for _ in sys.stdin:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    child = subprocess.Popen([sys.executable, "-c", worker], **pipes)
+    child.stdout.readline()
+    print(child.pid, flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the children of a process")
+def test_a_worker_that_came_since_the_last_search_is_seen_with_the_next_sample() -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", FORKING], **pipes) as parent:  # type: ignore[call-overload]
+        tree = Tree([parent.pid])
+        alone = named(tree)
+        tree._search._next = math.inf  # it comes once a second only
+        parent.stdin.write(b"\n")
+        parent.stdin.flush()
+        worker = int(parent.stdout.readline())
+        both = named(tree)
+        parent.kill()
+    await_gone(worker)
+    assert (1, 2) == (alone["threads"], both["threads"])
+    assert both["rss_bytes"] > alone["rss_bytes"] + 50e6
+
+
+def test_children_that_cannot_be_told_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing(monkeypatch, "children")
+    found = named(Tree([os.getpid()]))
+    assert 1 == found["processes_denied"]
+    assert "rss_bytes" in found
+
+
 def test_a_process_id_that_nobody_has_is_no_member() -> None:
     free = next(pid for pid in range(99_999, 10_000, -1) if not psutil.pid_exists(pid))
     assert [("process", "processes_gone", "", 1)] == list(Tree([free]).sample())
@@ -435,7 +472,7 @@ def test_an_ended_process_that_nobody_waited_for_is_gone_and_has_no_memory_of_0(
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    def refuse(process: psutil.Process) -> None:
+    def refuse(process: psutil.Process, **_: bool) -> None:
         raise psutil.AccessDenied(process.pid)
 
     monkeypatch.setattr(psutil.Process, name, refuse)

@@ -1,11 +1,13 @@
 """Asking Prometheus around a load: a scrape before it and after it, and whatever goes wrong is noted."""
 
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pandas as pd
@@ -165,14 +167,93 @@ def test_a_wrong_query_is_noted_and_the_others_are_answered(
 
 
 def test_a_job_that_is_never_scraped_is_noted_after_a_while(
-    tmp_path: Path, prometheus: StartedPrometheus, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prometheus: StartedPrometheus, llm: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "FIRST_SCRAPE_S", 0.0)
     noted, rows = asked(tmp_path, section(prometheus.url, coverage=("nobody",)))
-    assert (
-        f"{prometheus.url}: no scrape of the job nobody within 2 s; correct prometheus.coverage, or "
-        "prometheus.every, how often it is scraped"
-    ) == noted[0]["error"]
+    said = re.fullmatch(
+        f"{prometheus.url}: no scrape of the job nobody within 2 s; it scrapes (.+); correct "
+        "prometheus.coverage, or prometheus.every, how often it does",
+        noted[0]["error"],
+    )
+    assert said is not None
+    assert "llm" in said[1].split(", ")
+    assert rows.empty
+
+
+def test_queries_without_a_number_are_named_before_the_load(
+    tmp_path: Path, prometheus: StartedPrometheus, llm: Server
+) -> None:
+    given = queries(right="vector(1)", gone="no_such_metric", nan="vector(NaN)", wrong="sum(")
+    (tmp_path / "journal").mkdir()
+    watch = watching.Watch(section(prometheus.url, queries=given), None, 1, tmp_path, lambda: None)
+    watch.begin()
+    gone, nan, wrong = watch.without_data()
+    watch.close()
+    assert "prometheus.queries.gone: there is no number of no_such_metric yet" == gone
+    assert "prometheus.queries.nan: there is no number of vector(NaN) yet" == nan
+    assert wrong.startswith(f"prometheus.queries.wrong: {prometheus.url}: HTTP 400: bad_data: ")
+    assert wrong.endswith("; correct the query")
+
+
+class Elsewhere(Server):
+    """A Prometheus whose clock is not this machine's; it scrapes the job `llm` each second."""
+
+    def __init__(self, ahead_s: float = 0.0, series: int = 1) -> None:
+        super().__init__()
+        self._ahead_s, self._series = ahead_s, series
+
+    def _script(self, request: Request) -> Any:
+        asked = {key: values[0] for key, values in parse_qs(urlsplit(request.path).query).items()}
+        return lambda _: [plain(200, json.dumps({"status": "success", "data": self._data(asked)}))]
+
+    def _data(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        now, query = time.time() + self._ahead_s, asked["query"]
+        at = float(asked.get("time", now))
+        if query == "time()":
+            return {"resultType": "scalar", "result": [now, str(now)]}
+        if query.startswith("min(timestamp("):
+            return self._vector(1, now, now)
+        if found := re.fullmatch(r"up{.*}\[(\d+)s\]", query):
+            values = [[at - back, "1"] for back in reversed(range(int(found[1])))]
+            return {"resultType": "matrix", "result": [{"metric": {"job": "llm"}, "values": values}]}
+        if "start" in asked:
+            return {"resultType": "matrix", "result": []}
+        return self._vector(0 if query.startswith("up{") else self._series, at, 7)
+
+    def _vector(self, series: int, at: float, value: float) -> dict[str, Any]:
+        each = [{"metric": {"n": str(n)}, "value": [at, str(value)]} for n in range(series)]
+        return {"resultType": "vector", "result": each}
+
+
+@pytest.mark.parametrize("ahead_s", [-600.0, 600.0])
+def test_a_prometheus_whose_clock_is_minutes_off_is_stamped_by_this_machines(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    begin = time.monotonic_ns()
+    with Elsewhere(ahead_s) as elsewhere:
+        noted, rows = asked(tmp_path, section(elsewhere.url, queries=queries(a="a")))
+    mine = rows.loc[rows["name"] == "a", "time_ns"]
+    assert [None, None] == [each["error"] for each in noted]
+    assert [noted[1]["begin_ns"], noted[1]["end_ns"]] == mine.tolist()
+    assert begin - 10**9 < mine.min() <= mine.max() < time.monotonic_ns() + 10**9
+
+
+@pytest.mark.parametrize(("series", "samples"), [(20, 40), (21, 0)])
+def test_a_query_of_more_than_20_series_is_not_kept(tmp_path: Path, series: int, samples: int) -> None:
+    with Elsewhere(series=series) as elsewhere:
+        noted, rows = asked(tmp_path, section(elsewhere.url, queries=queries(a="a")))
+    assert samples == noted[1]["samples"] == (rows["name"] == "a").sum()
+    refused = "a gives 21 series, more than 20; aggregate them, such as with sum()"
+    assert (None if samples else refused) == noted[1]["error"]
+
+
+def test_a_prometheus_that_ends_during_the_load_is_noted_with_each_query(tmp_path: Path) -> None:
+    with Elsewhere() as elsewhere:
+        given = section(elsewhere.url, queries=queries(a="a"))
+        noted, rows = asked(tmp_path, given, load=lambda: elsewhere.__exit__())
+    why = f"{elsewhere.url}: Connection refused; start Prometheus, or correct prometheus.url"
+    assert {why} == {each["error"] for each in noted}
     assert rows.empty
 
 
@@ -235,3 +316,9 @@ def test_the_variable_of_a_token_has_to_be_set(tmp_path: Path) -> None:
         run_with("http://127.0.0.1:1", target.url, tmp_path, token_env="NO_SUCH_TOKEN")
     assert "prometheus: the variable NO_SUCH_TOKEN is not set; export it and try again" == str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_file_of_who_signs_has_to_be_there(tmp_path: Path) -> None:
+    with Server() as target, pytest.raises(TargetError) as caught:
+        run_with("https://127.0.0.1:1", target.url, tmp_path, ca_file="/no/such.pem")
+    assert "prometheus.ca_file: /no/such.pem: cannot be used: No such file or directory" == str(caught.value)

@@ -135,14 +135,12 @@ def test_nothing_that_shows_dependence_has_no_source() -> None:
 
 def test_trials_are_worth_what_students_t_leaves_of_them() -> None:
     trials = [np.roll(np.tile([1.0] + [0.0] * 9, 10), shift) for shift in range(5)]
-    trials[0][5] = 1.0
-    effect = design_effect(trials)
-    found = worth({"asked": trials}, 500, alpha=0.025)
-    assert 0 < effect < 0.1
-    assert (500.0, effect) == (found.n_eff, found.design_effect)  # never more than n
     trials[0][:60] = 1.0
-    expected = 500 / design_effect(trials) * (norm.isf(0.025) / t.isf(0.025, 4)) ** 2
-    assert expected == pytest.approx(worth({"asked": trials}, 500, alpha=0.025).n_eff)
+    effect = design_effect(trials)
+    assert 1 < effect
+    expected = 500 / effect * (norm.isf(0.025) / t.isf(0.025, 4)) ** 2
+    found = worth({"asked": trials}, 500, alpha=0.025)
+    assert (pytest.approx(expected), effect) == (found.n_eff, found.design_effect)
 
 
 def test_n_eff_is_never_above_n() -> None:
@@ -178,23 +176,24 @@ def test_a_small_inflation_has_its_source_too() -> None:
 
 
 def test_two_trials_have_a_design_effect() -> None:
-    two = [np.array([1.0, 0.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])]
+    two = [np.array([1.0, 0.0, 0.0, 0.0]), np.array([1.0, 1.0, 1.0, 0.0])]
     found = worth({"asked": two}, 8, alpha=0.025)
-    effect = 4 * (1 / 32) / (3 / 8 * 5 / 8)
+    effect = 4 * (1 / 8) / (1 / 2 * 1 / 2)
     assert pytest.approx(effect) == found.design_effect
     assert pytest.approx(8 / effect * (norm.isf(0.025) / t.isf(0.025, 1)) ** 2) == found.n_eff
 
 
-def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_leaves() -> None:
-    trials = [np.isin(np.arange(10), ones).astype(float) for ones in ([0, 5], [1, 3, 6, 8], [0, 3, 5, 8])]
-    effect = 10 * np.var([0.2, 0.4, 0.4], ddof=1) / (1 / 3 * 2 / 3)
+@pytest.mark.parametrize(
+    ("effect", "ones"),
+    [(0.0, ([2], [5], [8])), (0.6, ([0, 5], [1, 3, 6, 8], [0, 3, 5, 8])), (1.0, ([],) * 3)],
+)
+def test_trials_that_agree_more_than_chance_has_it_are_worth_what_students_t_leaves(
+    effect: float, ones: tuple[list[int], ...]
+) -> None:
+    trials = [np.isin(np.arange(10), each).astype(float) for each in ones]
     found = worth({"asked": trials}, 30, alpha=0.025)
-    assert 0 < effect < 1
-    assert pytest.approx(30 / effect * (norm.isf(0.025) / t.isf(0.025, 2)) ** 2) == found.n_eff
-
-
-def test_trials_that_agree_exactly_are_worth_their_number() -> None:
-    assert Worth(500, 500, 1.0, "", 0.0) == worth({"asked": [np.tile([0.0, 1.0], 50)] * 5}, 500, alpha=0.025)
+    left = 30 * (norm.isf(0.025) / t.isf(0.025, 2)) ** 2
+    assert Worth(30, pytest.approx(left), 1.0, "", pytest.approx(effect)) == found
 
 
 def test_the_spread_of_few_trials_is_known_less_well_and_that_of_one_is_not_looked_at() -> None:

@@ -59,6 +59,10 @@ def test_smallest_passing_n_at_the_alpha_of_a_pass() -> None:
     assert [6, 36, 72, 368, 3688] == [smallest_passing_n(1 - p, 0.025) for p in (0.5, 0.9, 0.95, 0.99, 0.999)]
 
 
+def test_requests_that_are_worth_half_a_one_need_twice_as_many() -> None:
+    assert [117, 118] == [smallest_passing_n(0.05, 0.05, worth) for worth in (0.5, 0.495)]  # of 58.4 each
+
+
 def test_one_request_fewer_cannot_pass() -> None:
     assert upper_bound(0, 368, 0.025) <= 0.01 < upper_bound(0, 367, 0.025)
 

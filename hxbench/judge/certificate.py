@@ -6,7 +6,7 @@ from typing import Any
 
 from hxbench import units
 from hxbench.judge import looks as planned_looks
-from hxbench.judge import threats
+from hxbench.judge import threats, watched
 from hxbench.judge.consistency import contradictions
 from hxbench.judge.judging import judged
 from hxbench.judge.looks import Look
@@ -14,7 +14,6 @@ from hxbench.judge.measured import Measured
 from hxbench.judge.requests import window_lengths
 from hxbench.judge.summary import summarised
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, SKIPPED, Verdict, worst
-from hxbench.judge.watched import asked_of
 from hxbench.plan.catalogue import Entry, cases
 from hxbench.plan.load import Load
 from hxbench.plan.profile import REFERENCE, Profile
@@ -64,7 +63,7 @@ def build(records: Records) -> dict[str, Any]:
         "measurement": _measurement(measured),
         "declarations": _declarations(records),
         "calibration": dict(records.calibration),
-        **({"prometheus": asked_of(records)} if records.watched else {}),
+        **({"prometheus": watched.asked_of(records)} if records.watched else {}),
         "notes": _notes(records, looks),
     }
 
@@ -224,7 +223,7 @@ def _declarations(records: Records) -> dict[str, Any]:
 def _notes(records: Records, looks: Sequence[Look]) -> list[str]:
     profile, earlier = records.profile, records.facts.get("earlier_runs")
     notes = ["Repeatability not assessed (one trial)."] if profile.load.trials == 1 else []
-    notes += planned_looks.notes(records, looks)
+    notes += [*planned_looks.notes(records, looks), *watched.notes(records)]
     if not profile.workload.stream:
         notes.append("Answers were not streamed: a first token is seen with the last, at the answer's end.")
     notes += _lengths_of_prompts(records.facts.get("prompts") or {})

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hxbench.judge import watched
 from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS, QUANTILES, from_below
 from hxbench.judge.gates import fewest_requests, unanswerable
 from hxbench.plan.load import Load
@@ -21,14 +22,26 @@ POWER = 0.9
 class Need:
     """Requests that one gate needs to pass: `fewest` without a miss, and with so many of those allowed.
 
-    The latter allow for what Student's factor takes of several trials; for `fewest` they must agree. None
-    where no number of requests does, or where their spread decides and not their number.
+    All allow for what Student's factor takes of several trials. None where no number of requests does, or
+    where their spread decides and not their number.
     """
 
     gate: str
     fewest: int | None
     missing_quarter: int | None
     missing_half: int | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of each measured window that a limit on what Prometheus says needs, and those planned.
+
+    `planned` is None where the server decides how long a window is.
+    """
+
+    gate: str
+    needed: int
+    planned: int | None
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,7 @@ class Forecast:
     unanswerable: tuple[str, ...]
     alpha_pass: float = ALPHA_PASS
     alpha_fail: float = ALPHA_FAIL
+    samples: tuple[Samples, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the forecast as JSON has it."""
@@ -56,7 +70,14 @@ def forecast(profile: Profile, plans: Plans, inflation: float = 1.0) -> Forecast
     needs = tuple(_need(each, load, inflation) for each in profile.objectives)
     planned = outline(profile, plans)
     hopeless = tuple(_hopeless(profile, needs, planned.measured))
-    return Forecast(planned, needs, inflation, hopeless, ALPHA_PASS / load.looks, ALPHA_FAIL / load.looks)
+    alpha_pass, alpha_fail = ALPHA_PASS / load.looks, ALPHA_FAIL / load.looks
+    return Forecast(planned, needs, inflation, hopeless, alpha_pass, alpha_fail, tuple(_samples(profile)))
+
+
+def _samples(profile: Profile) -> Iterator[Samples]:
+    for each in profile.watched.objectives if profile.watched else ():
+        gate, needed = f"{each.metric}.{each.statistic}", watched.fewest_samples(each, profile.load.trials)
+        yield Samples(gate, needed, watched.planned_samples(profile))
 
 
 def _need(objective: Objective, load: Load, inflation: float) -> Need:

@@ -9,6 +9,7 @@ from hxbench.judge.evidence import ALPHA_FAIL, ALPHA_PASS, QUANTILES, Decision, 
 from hxbench.judge.measured import Measured
 from hxbench.plan.objectives import LATENCIES, Objective
 from hxbench.plan.profile import Profile
+from hxbench.stats.dependence import students_factor
 from hxbench.stats.multiplicity import holm_levels
 from hxbench.stats.sample_size import smallest_passing_n
 
@@ -46,10 +47,10 @@ def evaluate(measured: Measured) -> list[Gate]:
 
 
 def unanswerable(profile: Profile) -> list[str]:
-    """Returns one sentence an objective that the planned requests could not pass even without a miss."""
+    """Returns one sentence a limit that the planned requests, or samples, could not pass at all."""
     most = planned_requests(profile)
     sentences = [_why_unanswerable(objective, profile, most) for objective in profile.objectives]
-    return [sentence for sentence in sentences if sentence is not None]
+    return [*(sentence for sentence in sentences if sentence is not None), *watched.unanswerable(profile)]
 
 
 def unseen_in_one_piece(profile: Profile) -> list[str]:
@@ -86,11 +87,12 @@ def _why_unanswerable(objective: Objective, profile: Profile, most: int) -> str 
 
 def fewest_requests(objective: Objective, trials: int, looks: int = 1) -> int | None:
     """Returns the smallest number of requests that can pass an objective; None when none can."""
+    alpha = ALPHA_PASS / looks
     if objective.statistic in QUANTILES:
-        return smallest_passing_n(1 - QUANTILES[objective.statistic], ALPHA_PASS / looks)
+        return smallest_passing_n(1 - QUANTILES[objective.statistic], alpha, students_factor(trials, alpha))
     if objective.statistic == "share":
         allowed = 1 - objective.limit if from_below(objective) else objective.limit
-        return smallest_passing_n(allowed, ALPHA_PASS / looks)
+        return smallest_passing_n(allowed, alpha, students_factor(trials, alpha))
     needs_batches = objective.statistic == "mean" and objective.metric in LATENCIES and trials == 1
     # the values of an itl are gaps: how many a request has is not known beforehand
     return FEWEST_FOR_A_MEAN if needs_batches and objective.metric != "itl" else 1

@@ -23,6 +23,7 @@ from hxbench.judge.requests import seconds, window_lengths, zero_ns
 from hxbench.judge.resources import coverage
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS
 from hxbench.plan.objectives import Objective
+from hxbench.plan.profile import Profile
 from hxbench.plan.prometheus import COVERAGE, PREFIX, Prometheus, Query
 from hxbench.records.run_directory import Records
 from hxbench.stats.means import BATCHES, batch_means
@@ -70,7 +71,7 @@ class SeenEvidence:
 
 def evidence(measured: Measured, objective: Objective) -> Evidence:
     """Returns what Prometheus said about one limit."""
-    records, name = measured.records, objective.metric.removeprefix(PREFIX)
+    records, name = measured.records, _name(objective)
     asked = _asked(records)
     unanswered = _unanswered(records, name)
     if unanswered is not None:
@@ -124,14 +125,49 @@ def _asked_row(records: Records, name: str, query: str) -> dict[str, Any]:
     }
 
 
+def notes(records: Records) -> Iterator[str]:
+    """Yields which counters did not move: a limit may not say so, such as one on errors."""
+    queries = records.profile.watched.queries if records.profile.watched else {}
+    for name, query in queries.items():
+        counts = query.statistic == "increase" and _unanswered(records, name) is None
+        if counts and _growth(records, name) == 0:
+            yield f"The counter {PREFIX}{name} did not move over the load: {query.query}."
+
+
+def unanswerable(profile: Profile) -> Iterator[str]:
+    """Yields one sentence a limit that the planned window cannot decide, whatever Prometheus says."""
+    asked, planned = profile.watched, planned_samples(profile)
+    if asked is None:
+        return
+    for objective in asked.objectives:
+        gate, query = f"{objective.metric}.{objective.statistic}", asked.queries.get(_name(objective))
+        needed = fewest_samples(objective, profile.load.trials)
+        if query is not None and query.is_bound:
+            yield f"{gate}: {BOUND}"
+        elif planned is not None and planned < needed:
+            window = units.duration(needed * asked.every)
+            yield f"{gate}: {planned} samples in a window cannot pass it: it needs {needed}, in {window}"
+
+
+def planned_samples(profile: Profile) -> int | None:
+    """Returns how many samples surely fall into each window; None where the server decides how long it is."""
+    asked, window_s = profile.watched, profile.load.measured_s
+    return None if asked is None or window_s is None else math.floor(window_s / asked.every + 1e-9)
+
+
+def fewest_samples(objective: Objective, trials: int) -> int:
+    """Returns how many samples of each window a limit on what Prometheus says needs at least."""
+    return 2 * BATCHES if objective.statistic == "mean" and trials == 1 else 1
+
+
 def contradictions(records: Records) -> Iterator[str]:
     """Yields where the queries noted are not the profile's, or their samples not those in the series."""
     section = records.profile.watched
-    for each in records.watched:
-        name, trial = each["name"], each["trial"]
-        known = name == COVERAGE or (section is not None and name in section.queries)
-        if not known or (name != COVERAGE and each["query"] != _asked(records).queries[name].query):
-            yield f"records/prometheus.json: the query {name} of trial {trial} is not the profile's"
+    wanted = Counter(section.questions if section else ())
+    for trial in dict.fromkeys(each["trial"] for each in records.watched):
+        mine = [each for each in records.watched if each["trial"] == trial]
+        if Counter((each["name"], each["query"]) for each in mine) != wanted:
+            yield f"records/prometheus.json: the queries of trial {trial} are not the profile's"
     noted: Counter[tuple[int, str]] = Counter()
     for each in records.watched:
         noted[each["trial"], each["name"]] += each["samples"]
@@ -139,6 +175,10 @@ def contradictions(records: Records) -> Iterator[str]:
     stored = Counter(zip(series["trial"].tolist(), series["name"].tolist(), strict=True))
     for trial, name in sorted(key for key in noted.keys() | stored.keys() if noted[key] != stored[key]):
         yield f"records/prometheus.json: other samples of {name} in trial {trial} than in series.parquet"
+
+
+def _name(objective: Objective) -> str:
+    return objective.metric.removeprefix(PREFIX)
 
 
 def _asked(records: Records) -> Prometheus:
@@ -247,8 +287,8 @@ def _mean(measured: Measured, objective: Objective, inside: pd.DataFrame, unseen
     if unseen is not None:
         return Missing(unseen, n)
     trials = [mine["value"].to_numpy(dtype="float64") for _, mine in inside.groupby("trial")]
-    if len(trials) == 1 and n < 2 * BATCHES:
-        return Missing(f"{n} samples are too few for a mean of one trial: {2 * BATCHES} are needed", n)
+    if n < (needed := fewest_samples(objective, len(trials))):
+        return Missing(f"{n} samples are too few for a mean of one trial: {needed} are needed", n)
     return mean_in_time(measured, objective, [batch_means(trials[0])] if len(trials) == 1 else trials, n)
 
 
@@ -257,16 +297,24 @@ def _increase(records: Records, asked: Prometheus, objective: Objective, samples
 
     PromQL's own increase() extrapolates to the ends of its range.
     """
-    name = objective.metric.removeprefix(PREFIX)
-    total = 0.0
+    name = _name(objective)
+    total = _growth(records, name)
+    if isinstance(total, str):
+        return Missing(total)
+    said = f"it grew by {units.value(total, objective.unit)} over the load, warm-up and drain included"
+    unseen = _unseen(records, asked, name, samples)
+    return SeenEvidence(objective, total, len(samples), said, unseen, False, "scrapes before and after")
+
+
+def _growth(records: Records, name: str) -> float | str:
+    """Returns how much a counter grew over all trials, or why that is not known."""
+    total, samples = 0.0, of_query(records, name)
     for each in (each for each in records.watched if each["name"] == name):
         mine = samples[samples["trial"] == each["trial"]]
         ends = [mine.loc[mine["time_ns"] == each[key], "value"] for key in ("begin_ns", "end_ns")]
         if not all(len(end) for end in ends):
-            return Missing(f"{name} has no value before and after the load of trial {each['trial']}")
+            return f"{name} has no value before and after the load of trial {each['trial']}"
         if (mine["value"].diff() < 0).any():
-            return Missing(f"{name} was reset in trial {each['trial']}: what it had counted by then is lost")
+            return f"{name} was reset in trial {each['trial']}: what it had counted by then is lost"
         total += float(ends[1].iloc[-1]) - float(ends[0].iloc[0])
-    said = f"it grew by {units.value(total, objective.unit)} over the load, warm-up and drain included"
-    unseen = _unseen(records, asked, name, samples)
-    return SeenEvidence(objective, total, len(samples), said, unseen, False, "scrapes before and after")
+    return total

@@ -1,5 +1,6 @@
 """What a Prometheus is asked about a run, and the limits that its answers must hold."""
 
+import json
 import math
 import re
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ _KINDS = {
 }  # fmt: skip
 _LIMITS: dict[str, Comparator] = {"at_most": "<=", "at_least": ">="}
 _NAME = re.compile("[a-z][a-z0-9_]{0,63}")
+
+
+def up(job: str) -> str:
+    """Returns the PromQL of whether each instance of a job answered its last scrape."""
+    return f"up{{job={json.dumps(job)}}}"
 
 
 def address(written: str, *, example: str = "http://127.0.0.1:9090") -> str:
@@ -85,6 +91,8 @@ class Prometheus(Section):
     ] = "http://127.0.0.1:9090"
     token_env: VariableName | None = None
     """The environment variable that holds the bearer token."""
+    ca_file: Line | None = None
+    """Who is trusted to have signed the certificate of an address with https, instead of the usual."""
     timeout: Duration = said("10 s")
     """How long an answer may take."""
     every: Duration = said("15 s")
@@ -98,6 +106,12 @@ class Prometheus(Section):
     def asks(self) -> bool:
         """Whether there is anything to ask."""
         return bool(self.queries or self.coverage)
+
+    @property
+    def questions(self) -> tuple[tuple[str, str], ...]:
+        """Returns name and PromQL of all that is asked after a trial, services first."""
+        services = ((COVERAGE, up(job)) for job in self.coverage)
+        return (*services, *((name, query.query) for name, query in self.queries.items()))
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

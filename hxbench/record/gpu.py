@@ -19,10 +19,16 @@ class Gpus:
             return
         try:
             self._nvml.nvmlInit()
-            found = range(self._nvml.nvmlDeviceGetCount())
-            self._handles = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in found]
+            self._handles = [self._handle(index) for index in range(self._nvml.nvmlDeviceGetCount())]
         except self._nvml.NVMLError:
-            self._handles = []
+            return
+
+    def _handle(self, index: int) -> Any:
+        """Returns a GPU's handle, None of one that is broken or not ours: it does not hide the others."""
+        try:
+            return self._nvml.nvmlDeviceGetHandleByIndex(index)
+        except self._nvml.NVMLError:
+            return None
 
     def sample(self) -> Iterator[Sample]:
         """Yields utilization (share), memory in use and power of each GPU, labelled by its index.
@@ -30,6 +36,8 @@ class Gpus:
         What a GPU does not tell is absent.
         """
         for index, handle in enumerate(self._handles):
+            if handle is None:
+                continue
             labels = json.dumps({"gpu": str(index)})
             for name, read in _READINGS.items():
                 try:

@@ -54,6 +54,8 @@ class Client:
         self.exchanges: list[Exchange] = []
         self._trial, self._check = trial, check
         self._secrets = secrets(profile)
+        if profile.watched is not None and profile.watched.ca_file is not None:  # which is of use much later
+            trusted(profile.watched.url, profile.watched.ca_file, "prometheus.ca_file")
         self._client = httpx.Client(
             headers=_headers(profile),
             limits=ONE_REQUEST_EACH,

@@ -6,6 +6,7 @@ whole seconds. Here an answer has a deadline and a largest size, is asked for on
 
 import io
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _PIECE = 65_536
 _SAID = 300  # characters of a reason that are kept
 _UNUSED = datetime.fromtimestamp(0, UTC)
 _BODY_ENDED = "the answer broke off"
+_IN_OPENSSL = re.compile(r"\[SSL[^]]*\] | \(_ssl\.c:\d+\)")  # names and lines of its source
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class Answer:
 class _Session(requests.Session):
     """Takes each answer whole, within its deadline, or says why not; remembers the last one's warnings."""
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, ca_file: str | None) -> None:
         super().__init__()
+        self.verify = ca_file or True
         self.trust_env = False  # no proxy, and no password out of a file
         self.max_redirects = 0  # a login page is no Prometheus
         self.warnings: tuple[str, ...] = ()
@@ -66,6 +69,9 @@ class _Session(requests.Session):
         except (requests.Timeout, TimeoutError):
             within = units.duration(self._timeout_s)
             self._refuse(f"no answer within {within}", "raise prometheus.timeout, or ask for less")
+        except requests.exceptions.SSLError as error:
+            to_do = "correct prometheus.url, or name who signed the certificate in prometheus.ca_file"
+            self._refuse(_cause(error), to_do)
         except (requests.RequestException, HTTPError, OSError, ValueError) as error:
             self._refuse(_cause(error), "start Prometheus, or correct prometheus.url")
         if response.status_code != 200:
@@ -84,7 +90,7 @@ class _Session(requests.Session):
                 self._refuse(f"an answer above {units.size(LARGEST)}", "aggregate, such as with sum()")
             if time.monotonic() > deadline:
                 raise TimeoutError
-        response.raw.close()
+        self.close()  # the connection: one kept over a load may be dead by then
         return bytes(body)
 
     def _warnings(self, response: requests.Response, body: bytes) -> tuple[str, ...]:
@@ -130,16 +136,24 @@ def _cause(error: BaseException) -> str:
     """Returns the innermost reason of a failed connection in words."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return (getattr(error, "strerror", None) or str(error) or _BODY_ENDED)[:_SAID].rstrip(".")
+    said = getattr(error, "strerror", None) or str(error) or _BODY_ENDED
+    return _IN_OPENSSL.sub("", said)[:_SAID].rstrip(".")
 
 
 class Client:
     """One Prometheus."""
 
-    def __init__(self, url: str, token: str | None, timeout_s: float, lookback_s: float = 300.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        timeout_s: float,
+        lookback_s: float = 300.0,
+        ca_file: str | None = None,
+    ) -> None:
         """`lookback_s`: how old a value may be, where Prometheus is new enough to let itself be told."""
         self._url, self._lookback = url, {"lookback_delta": _written(lookback_s)}
-        self._session = _Session(url, timeout_s)
+        self._session = _Session(url, timeout_s, ca_file)
         headers = {"Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {token}"} if token else {}
         self._connect = PrometheusConnect(
@@ -176,7 +190,10 @@ class Client:
 
     def _answer(self, ask: Callable[[], Any]) -> Answer:
         try:
-            return Answer(tuple(_points(ask())), self._session.warnings)
+            result = ask()
+            if (other := _other_than_numbers(result)) is not None:
+                raise PrometheusError(f"{self._url}: the query gives {other}")
+            return Answer(tuple(_points(result)), self._session.warnings)
         except (LookupError, TypeError, ValueError, AttributeError):
             raise PrometheusError(
                 f"{self._url}: JSON that is no answer to a query; give the address of Prometheus itself"
@@ -193,6 +210,23 @@ def _parts(start_s: float, end_s: float, step_s: float) -> Iterator[tuple[float,
     for first in range(0, steps, MOST_POINTS):
         last = min(first + MOST_POINTS, steps) - 1
         yield start_s + first * step_s, start_s + last * step_s
+
+
+def _other_than_numbers(result: Any) -> str | None:
+    """Returns what a query gives and what to ask instead; None when its answer may be numbers."""
+    if len(result) == 2 and isinstance(result[1], str) and not _is_number(result[1]):
+        return "text, not numbers; correct the query"
+    if any(isinstance(each, dict) and {"histogram", "histograms"} & each.keys() for each in result):
+        return "native histograms, not numbers; ask for histogram_count() or histogram_sum() of them"
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _points(result: Any) -> Iterator[Point]:

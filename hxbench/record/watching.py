@@ -13,13 +13,15 @@ from typing import Any
 
 from hxbench import units
 from hxbench.errors import PrometheusError
-from hxbench.plan.prometheus import COVERAGE, Prometheus
+from hxbench.plan.prometheus import COVERAGE, Prometheus, up
 from hxbench.record.prometheus import Client, Point
 from hxbench.record.redaction import redact
 
 SOURCE = "prometheus"
 FIRST_SCRAPE_S = 10.0  # a target that Prometheus has just been told of is scraped after six seconds
 POLL_S = 0.2
+MOST_SERIES = 20  # of a query: more make no chart that can be read, and a limit wants one
+JOBS_NAMED = 10
 
 
 class Watch:
@@ -39,7 +41,7 @@ class Watch:
     ) -> None:
         self._asked, self._trial, self._poll = asked, trial, poll
         self._secrets = (token,) if token else ()
-        self._client = Client(asked.url, token, asked.timeout, lookback_s=2 * asked.every)
+        self._client = Client(asked.url, token, asked.timeout, 2 * asked.every, asked.ca_file)
         self._path = run_dir / "journal" / f"t{trial}-prometheus.jsonl"
         self._begin_s = 0.0
         self.failed: str | None = None
@@ -55,11 +57,23 @@ class Watch:
         except PrometheusError as error:
             self.failed = str(error)
 
+    def without_data(self) -> Iterator[str]:
+        """Yields which queries give no number now; a counter may appear with the first request only."""
+        for name, query in self._asked.queries.items() if self.failed is None else ():
+            self._poll()
+            try:
+                found = self._client.instant(query.query).points
+            except PrometheusError as error:
+                yield f"prometheus.queries.{name}: {redact(str(error), self._secrets)}"
+                continue
+            if not any(math.isfinite(point.value) for point in found):
+                yield f"prometheus.queries.{name}: there is no number of {query.query} yet"
+
     def end(self) -> list[dict[str, Any]]:
         """Asks everything once the services have been scraped again; returns what was asked, one a query."""
         load = self._load()
         with self._path.open("x") as file:
-            return [self._answered(name, query, load, file.write) for name, query in self._queries()]
+            return [self._answered(name, query, load, file.write) for name, query in self._asked.questions]
 
     def _load(self) -> "_Load | None":
         if self.failed is not None:
@@ -70,10 +84,6 @@ class Watch:
         except PrometheusError as error:
             self.failed = str(error)
             return None
-
-    def _queries(self) -> Iterator[tuple[str, str]]:
-        yield from ((COVERAGE, _up(job)) for job in self._asked.coverage)
-        yield from ((name, query.query) for name, query in self._asked.queries.items())
 
     def _answered(
         self, name: str, query: str, load: "_Load | None", store: Callable[[str], Any]
@@ -93,12 +103,18 @@ class Watch:
     def _ask(self, name: str, query: str, load: "_Load", store: Callable[[str], Any]) -> dict[str, Any]:
         """Stores what a query gave, numbers alone, and returns what there is to say of it."""
         points, warnings = self._points(name, query, load)
+        series = {point.labels for point in points}
+        if len(series) > MOST_SERIES and name != COVERAGE:
+            raise PrometheusError(
+                f"{query} gives {units.count(len(series))} series, more than {MOST_SERIES}; "
+                "aggregate them, such as with sum()"
+            )
         numbers = [point for point in points if math.isfinite(point.value)]
         for point in numbers:
             row = [load.stamp_ns(point.time_s), self._trial, SOURCE, name, point.labels, point.value]
             store(self._redacted(row) + "\n")
         return {
-            "series": len({point.labels for point in points}),
+            "series": len(series),
             "samples": len(numbers),
             "not_numbers": len(points) - len(numbers),
             "begin_ns": load.stamp_ns(load.begin_s),
@@ -134,21 +150,27 @@ class Watch:
                 if time.monotonic() > deadline:
                     waited = units.duration(2 * self._asked.every + FIRST_SCRAPE_S)
                     raise PrometheusError(
-                        f"{self._asked.url}: no scrape of the job {job} within {waited}; correct "
-                        "prometheus.coverage, or prometheus.every, how often it is scraped"
+                        f"{self._asked.url}: no scrape of the job {job} within {waited}; it scrapes "
+                        f"{self._jobs()}; correct prometheus.coverage, or prometheus.every, how often it does"
                     )
                 self._poll()
                 time.sleep(POLL_S)
         return self._now_s()
 
+    def _jobs(self) -> str:
+        """Returns the names of some jobs that are scraped."""
+        found = self._client.instant("count by (job) (up)").points
+        jobs = sorted(str(json.loads(point.labels).get("job")) for point in found)
+        return ", ".join([*jobs[:JOBS_NAMED], *["more"] * (len(jobs) > JOBS_NAMED)]) or "nothing"
+
     def _scraped_since(self, job: str, since_s: float) -> bool:
-        points = self._client.instant(f"min(timestamp({_up(job)}))").points
+        points = self._client.instant(f"min(timestamp({up(job)}))").points
         return any(point.value >= since_s for point in points)
 
     def _keeps_old(self, end_s: float) -> bool:
         """Tells whether Prometheus gives values older than asked for: of scrapes long before that time."""
         at_s = end_s + 2.5 * self._asked.every  # nothing can have been scraped by then
-        return any(self._client.instant(_up(job), at_s).points for job in self._asked.coverage)
+        return any(self._client.instant(up(job), at_s).points for job in self._asked.coverage)
 
     def _now_s(self) -> float:
         return self._client.instant("time()").points[0].value
@@ -171,10 +193,6 @@ class _Load:
 
     def stamp_ns(self, time_s: float) -> int:
         return _ns(time_s) + self.shift_ns
-
-
-def _up(job: str) -> str:
-    return f"up{{job={json.dumps(job)}}}"
 
 
 def _ns(seconds: float) -> int:

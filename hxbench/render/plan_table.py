@@ -34,11 +34,22 @@ def remarks(found: Forecast) -> list[str]:
         f"the share missing is of what the limit allows; at {units.share(POWER)} power, "
         f"times an inflation of {units.number(found.inflation)}{several}",
         sentence(found.outline),
+        *_samples(found),
         *_looks(found),
         "prompt tokens are not known before a server counts them",
         _cost(found.outline),
         *(hopeless or ["every limit can be decided by so many requests"]),
     ]
+
+
+def _samples(found: Forecast) -> list[str]:
+    """Returns what limits on Prometheus' values need, which no number of requests decides."""
+    if not found.samples:
+        return []
+    planned = found.samples[0].planned
+    in_all = "as many as the server takes time for" if planned is None else units.count(planned)
+    needed = ", ".join(f"{each.gate} {each.needed}" for each in found.samples)
+    return [f"samples of Prometheus in each window: {in_all}; needed: {needed}"]
 
 
 def _looks(found: Forecast) -> list[str]:

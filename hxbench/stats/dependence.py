@@ -39,7 +39,9 @@ def worth(series: Mapping[str, Trials], n: float, *, alpha: float) -> Worth:
     """Returns what n observations are worth; the last series is that of the level in question.
 
     Its 20 batches count as a further series, and its trials give the design effect; the largest inflation
-    counts. With R trials n_eff = min(n / VIF, n / deff (z / t)^2), where z and t = t_{R-1} cut off `alpha`.
+    counts. With R trials n_eff = min(n / VIF, n / max(deff, 1) (z / t)^2), where z and t = t_{R-1} cut off
+    `alpha`. Trials that agree more than chance has it are no evidence of more: else three trials with a miss
+    each would be worth more than three without any.
     """
     [*_, asked] = series.values()
     factors = {name: variance_inflation(trials) for name, trials in series.items()}
@@ -49,8 +51,7 @@ def worth(series: Mapping[str, Trials], n: float, *, alpha: float) -> Worth:
     if len(asked) < 2:
         return Worth(n, n_eff, inflation, source)
     effect = design_effect(asked)
-    if effect > 0:
-        n_eff = min(n_eff, n / effect * students_factor(len(asked), alpha))
+    n_eff = min(n_eff, n / max(effect, 1.0) * students_factor(len(asked), alpha))
     return Worth(n, n_eff, inflation, source, effect)
 
 

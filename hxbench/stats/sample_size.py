@@ -22,14 +22,14 @@ class RequiredN:
     most_over: int
 
 
-def smallest_passing_n(allowed: float, alpha: float) -> int | None:
+def smallest_passing_n(allowed: float, alpha: float, worth: float = 1.0) -> int | None:
     """Returns how many requests without a single miss prove a share below `allowed`; None when none do.
 
-    (1 - allowed)^n <= alpha: 59 for 5 % at alpha 0.05 (Wilks 1941).
+    (1 - allowed)^(n worth) <= alpha: 59 for 5 % at alpha 0.05 (Wilks 1941), each worth 1 independent one.
     """
     if allowed <= 0:
         return None
-    return 1 if allowed >= 1 else math.ceil(math.log(alpha) / math.log1p(-allowed) - 1e-9)
+    return 1 if allowed >= 1 else math.ceil(math.log(alpha) / math.log1p(-allowed) / worth - 1e-9)
 
 
 def required_n(allowed: float, true_share: float, *, alpha: float, power: float = 0.9) -> RequiredN:
