@@ -119,7 +119,10 @@ def test_what_the_command_line_does_not_know_is_one_line_and_2(
     assert nothing_was_left(workplace)
 
 
-def test_without_a_command_the_help_is_shown_in_the_order_of_use(capfd: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_the_help_is_shown_in_the_order_of_use(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert 0 == cli.run_command([])
     shown = capfd.readouterr().out
     names = [

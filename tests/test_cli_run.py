@@ -71,7 +71,7 @@ def test_run_records_and_the_rest_follows_from_the_folder_alone(
 def test_an_objective_that_holds_certifies(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {max: 5 s}, throughput_tokens: '>= 1'", CLOSED)
     status, judged = cli.run_command(["certify", path]), certificate(workplace)
-    undecided = [each["noise"] for each in judged["verdicts"] if each["verdict"] != "PASS"]
+    undecided = [each["noise"] for each in judged["verdicts"] if each["verdict"] not in ("PASS", "SKIPPED")]
     # A busy machine may leave something undecided, but nothing else does.
     assert all(undecided), judged["verdicts"]
     assert (status, judged["status"]) == ((3, "CONDITIONAL") if undecided else (0, "CERTIFIED"))

@@ -33,6 +33,7 @@ raise SystemExit(3)
 """,
     "brief": """print('{"event": "finished"}', flush=True)""",
     "silent": """import sys; sys.stdin.read()""",
+    "slow": """import time; time.sleep(5)""",
 }
 
 
@@ -69,6 +70,16 @@ def test_a_child_that_says_nothing_is_waited_for_no_longer_than_asked(start: Sta
     assert child.event(0.05) is None
     assert time.monotonic() - before < PATIENCE_S
     assert (None, None) == (child.status, child.wait(0.01))
+
+
+def test_a_signal_that_takes_longer_than_the_waiting_does_not_make_it_endless(start: Start) -> None:
+    child = start("slow")  # that it has ended is what an endless wait would hear
+    before = signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.3))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        assert child.event(0.2) is None
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_the_end_of_stdin_ends_a_child(start: Start) -> None:

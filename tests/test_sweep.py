@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,15 @@ class Impatient(TextView):
 
     def __init__(self, name: str, server: Server) -> None:
         super().__init__()
-        self._name, self._server, self._left = name, server, 6
+        self._name, self._server, self._asked = name, server, count(1)
 
     def say(self, text: str) -> None:
         if text.endswith(self._name):
             self._server.behaviour.chat = self._interrupted
 
     def _interrupted(self, request: object) -> Iterator[Any]:
-        self._left -= 1
-        if self._left:
+        if next(self._asked) != 6:  # one thread alone gets that number
             return quick(request)
-        self._server.behaviour.chat = quick
         os.kill(os.getpid(), signal.SIGINT)
         return servers.stream(4, 9.0, 0.0)
 

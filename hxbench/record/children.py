@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import IO, Any
 
 STOP_S = 5.0
@@ -28,7 +28,8 @@ class Child:
 
     def __init__(self, module: str, arguments: Sequence[str], log: IO[bytes] | int) -> None:
         self.name = module.rpartition(".")[2]
-        self._events: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        # No SimpleQueue: a signal whose handling outlasts a wait makes that wait endless.
+        self._events: Queue[dict[str, Any]] = Queue()
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
