@@ -38,6 +38,11 @@ def _address(written: str) -> str:
     return written.rstrip("/")
 
 
+Address = Annotated[
+    str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(_address)
+]
+
+
 class Query(Section):
     query: Line
     """PromQL that gives one series, such as sum(vllm:num_requests_waiting)."""
@@ -76,9 +81,7 @@ class Query(Section):
 
 
 class Prometheus(Section):
-    url: Annotated[
-        str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(_address)
-    ] = "http://127.0.0.1:9090"
+    url: Address = "http://127.0.0.1:9090"
     token_env: VariableName | None = None
     """The environment variable that holds the bearer token."""
     timeout: Duration = said("10 s")
