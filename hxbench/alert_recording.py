@@ -141,6 +141,8 @@ class AlertRecording:
             self._note_heard(heard)
         for name, said in self._watched.look():
             self._note(name, None, **said)
+            if name == "rule":
+                self._show.say(f"Prometheus: {said.get('state') or said['error']}")
 
     def _note_heard(self, heard: Heard) -> None:
         if heard.refused is None:

@@ -3,20 +3,21 @@
 import os
 import shlex
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from hxbench.alert_recording import AlertRecording
 from hxbench.errors import DirectoryError, EvidenceError, InputError
-from hxbench.judge.alerts import Course, course, verdicts
+from hxbench.judge.alerts import Course, contradictions, course, verdicts
 from hxbench.judge.verdicts import Verdict
 from hxbench.plan.alerts import Alerts
-from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.layers import Resolved, resolve, written_sha256
 from hxbench.plan.profile import Profile
 from hxbench.plan.prometheus import Prometheus
 from hxbench.record import lock
@@ -27,13 +28,13 @@ from hxbench.recording import outputs
 from hxbench.records import run_directory
 from hxbench.records.run_directory import write_json
 from hxbench.render import manifest
-from hxbench.render.alerts_view import AlertFigures, timeline
+from hxbench.render.alerts_view import AlertFigures, AlertResult, timeline
 from hxbench.render.files import strict_json
-from hxbench.render.memory_view import MemoryResult, memory_table
 from hxbench.render.progress import View, view
-from hxbench.render.tables import Table, aligned
+from hxbench.render.tables import Table, aligned, verdict_table
 
 NOTE = run_directory.ALERTS_NOTE
+Read = TypeVar("Read")
 
 
 class Drill:
@@ -45,6 +46,15 @@ class Drill:
     @cached_property
     def profile(self) -> Profile:
         return resolve(self.path / "profile.yaml").profile
+
+    @property
+    def profile_sha256(self) -> str:
+        return written_sha256(self.path / "profile.yaml")
+
+    @property
+    def ending(self) -> Mapping[str, Any]:
+        """How the drill ended: its state, why, and the signal that stopped it if one did."""
+        return run_directory.ending(self.path)
 
     @cached_property
     def section(self) -> Alerts:
@@ -63,25 +73,34 @@ class Drill:
         except (OSError, ValueError, RecursionError) as error:
             raise EvidenceError(f"{path}: not readable: {error}") from None
 
-    @cached_property
-    def _course(self) -> Course:
+    def _made(self, make: Callable[[Sequence[Mapping[str, Any]], Alerts], Read]) -> Read:
         try:
-            return course(self.events, self.section)
+            return make(self.events, self.section)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(f"{self.path / 'records' / 'events.jsonl'}: not readable: {error}") from None
 
     @cached_property
+    def _course(self) -> Course:
+        return self._made(course)
+
+    @cached_property
     def found(self) -> list[Verdict]:
-        return verdicts(self._course, run_directory.ending(self.path)["reason"], self.section)
+        return verdicts(self._course, self.ending["reason"], self.section)
+
+    @property
+    def contradictions(self) -> list[str]:
+        """One sentence for each thing in the events that no drill can have seen."""
+        is_whole = self.ending["state"] == "complete"
+        return self._made(lambda events, _: list(contradictions(events, is_whole=is_whole)))
 
     @property
     def verdicts(self) -> Table:
-        return memory_table(self.found)
+        return verdict_table({"verdicts": [each.as_dict() for each in self.found], "catalogue": []})
 
     @cached_property
     def timeline(self) -> pd.DataFrame:
         """One row an event: `event`, `since_stop_s`, `said`."""
-        return timeline(self.events, self.section)
+        return self._made(timeline)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -100,12 +119,12 @@ class Drill:
     @property
     def signal(self) -> int | None:
         """The signal that stopped the drill; None when it went on to its end."""
-        number = run_directory.ending(self.path).get("signal")
+        number = self.ending.get("signal")
         return None if number is None else int(number)
 
-    def result(self) -> MemoryResult:
+    def result(self) -> AlertResult:
         """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
-        return MemoryResult(self.path.name, self.profile, self.found)
+        return AlertResult(self.path.name, self.profile, self.found)
 
     def __repr__(self) -> str:
         rows = self.verdicts.drop(columns=["Interval", "n"])

@@ -66,6 +66,7 @@ def test_the_alert_of_a_stopped_service_fires_arrives_and_clears(recorded: Path)
     found = {each.id: each for each in hx.open_alerts(recorded).found}
     assert ["alert_fires", "alert_received", "alert_clears"] == list(found)
     assert {"PASS"} == {each.verdict for each in found.values()}
+    assert [] == hx.open_alerts(recorded).contradictions
     assert found["alert_fires"].estimate <= found["alert_received"].estimate < 60  # type: ignore[operator]
 
 
@@ -93,7 +94,7 @@ def test_a_drill_shows_itself_as_text_table_figure_and_result(recorded: Path) ->
     assert ["✓ PASS"] * 3 == drill.verdicts["Verdict"].tolist()
     (drawn,) = drill.figures.timeline().data
     assert len(drill.frame) - 1 == len(drawn.x)  # without what came before the stop
-    assert ("PASS", "3 verdicts, all PASS") == (
+    assert ("PASS", "alert_fires: PASS; alert_received: PASS; alert_clears: PASS") == (
         drill.result().data["status"], drill.result().data["status_reason"],
     )  # fmt: skip
     assert RESULT_MIME in drill.result()._repr_mimebundle_()
@@ -125,8 +126,9 @@ def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: 
     events = copy / "records" / "events.jsonl"
     for text in ('{"event": "stopping"}\n', "no JSON\n", "[1]\n"):
         events.write_text(text)
-        with pytest.raises(EvidenceError, match=r"records/events\.jsonl: not readable: "):
-            hx.open_alerts(copy).found  # noqa: B018
+        for name in ("found", "timeline", "contradictions"):
+            with pytest.raises(EvidenceError, match=r"records/events\.jsonl: not readable: "):
+                getattr(hx.open_alerts(copy), name)
     assert ["records/events.jsonl: is not the file whose SHA-256 stands in manifest.json"] == (
         hx.open_alerts(copy).faults
     )
@@ -261,7 +263,7 @@ def test_a_port_that_is_taken_stops_nothing(
 def test_an_alert_that_goes_nowhere_fails_after_the_time_it_has(
     settled: Stage, workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    profile = settled.profile(workplace, rule="Lost", within="6 s")
+    profile = settled.profile(workplace, rule="Lost", within="3 s")
     assert 1 == cli.run_command(["alerts", str(profile), "--yes", "--out", "drill"])
     assert "✕ FAIL" in capsys.readouterr().out
     drill = hx.open_alerts(workplace / "drill")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hxbench.judge.alerts import course, verdicts
+from hxbench.judge.alerts import contradictions, course, verdicts
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS, Verdict
 from hxbench.plan.alerts import Alerts
 
@@ -198,3 +198,28 @@ def test_a_service_that_was_not_stopped_decides_nothing() -> None:
 def test_a_service_that_was_not_restored_cannot_clear() -> None:
     events = [*stopped(), told(3, "firing"), *restored(4, "ended with status 1")]
     assert (INCONCLUSIVE, "the service was not restored, so nothing could clear") == only(events, 2)
+
+
+@pytest.mark.parametrize("length", range(10))
+def test_a_drill_that_was_cut_short_anywhere_contradicts_nothing(length: int) -> None:
+    assert [] == list(contradictions(whole()[:length], is_whole=False))
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        (whole()[:-1], "has checked, stopping, stopped, restoring, restored instead of checked, stopping, "),
+        ([], "has nothing instead of checked, stopping, stopped, restoring, restored, ended"),
+        ([*whole(), *restored(9)], "has checked, stopping, stopped, restoring, restored, ended, restoring, "),
+        ([*whole()[:-1], event(1, "ended")], "restored, ended do not rise"),
+        (
+            [*stopped(problem="no"), *restored(1), event(2, "ended")],
+            "a command failed, but the drill is said",
+        ),
+    ],
+    ids=["no end", "nothing", "two restores", "out of order", "failed"],
+)
+def test_what_no_whole_drill_can_have_seen_is_said(events: list[Event], said: str) -> None:
+    (found,) = contradictions(events, is_whole=True)
+    assert found.startswith("records/events.jsonl: ")
+    assert said in found

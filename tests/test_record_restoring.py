@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hxbench.errors import IncompleteError
 from hxbench.record.restoring import Restorer, run
 from tests.loads import await_gone
 
@@ -138,5 +139,5 @@ def test_its_parent_restores_where_it_was_killed_itself(restorer: Restorer, tmp_
 
 def test_nothing_is_stopped_where_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(OSError, match="the program that restores the service did not start"):
+    with pytest.raises(IncompleteError, match="the program that restores the service did not start"):
         Restorer(["true"], 10)

@@ -4,7 +4,7 @@ The service went down somewhere between the begin and the end of the command tha
 then is known between two bounds; a limit between them is not decided.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ Event = Mapping[str, Any]
 
 FIRES, RECEIVED, CLEARS = "alert_fires", "alert_received", "alert_clears"
 _FIRING, _INACTIVE, _RESOLVED = "firing", "inactive", "resolved"
+_ACTS = ("checked", "stopping", "stopped", "restoring", "restored", "ended")  # each once, in this order
 _RECORDS = ("records/events.jsonl", "records/ending.json")
 
 
@@ -124,6 +125,19 @@ def _began_s(alert: Mapping[str, Any]) -> float:
         return datetime.fromisoformat(alert["startsAt"]).timestamp()
     except ValueError:
         return 0.0
+
+
+def contradictions(events: Sequence[Event], *, is_whole: bool) -> Iterator[str]:
+    """Yields what events cannot be, of a drill that came to its end as a whole or not."""
+    acts = [each for each in events if each["event"] in _ACTS]
+    names = [each["event"] for each in acts]
+    if names != list(_ACTS[: len(names)]) or (is_whole and len(names) < len(_ACTS)):
+        yield f"{_RECORDS[0]}: has {', '.join(names) or 'nothing'} instead of {', '.join(_ACTS)}"
+    times = [each["at_ns"] for each in acts]
+    if times != sorted(times):
+        yield f"{_RECORDS[0]}: the times of {', '.join(names)} do not rise"
+    if is_whole and any(each.get("problem") for each in acts):
+        yield f"{_RECORDS[0]}: a command failed, but the drill is said to have come to its end"
 
 
 def verdicts(found: Course, reason: str | None, section: Alerts) -> list[Verdict]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from hxbench import units
+from hxbench.errors import IncompleteError
 from hxbench.record.children import Child
 
 READY_S = 30.0
@@ -58,13 +59,13 @@ class Restorer:
     """The child program, as its parent sees it."""
 
     def __init__(self, command: Sequence[str], within_s: float) -> None:
-        """Raises: OSError when it does not start; nothing must be stopped then."""
+        """Raises: IncompleteError when it does not start; nothing must be stopped then."""
         self._command, self._within_s = command, within_s
         options = json.dumps({"command": list(command), "within_s": within_s})
         self._child = Child("hxbench.record.restoring", [options], subprocess.DEVNULL)
         if (said := self._child.event(READY_S)) is None or said["event"] != "ready":
             self._child.stop()
-            raise OSError("the program that restores the service did not start")
+            raise IncompleteError("the program that restores the service did not start")
 
     def stopping(self) -> None:
         """Says that from now on the service has to be restored."""
