@@ -25,7 +25,8 @@ from hxbench.render import manifest
 from hxbench.render.progress import View
 
 POLL_S = 0.2
-_MOST_REFUSED = 20  # whatever comes to the receiver, that much of it is noted
+# Whatever comes to the receiver, that much of it is noted.
+_MOST_HEARD, _MOST_REFUSED = 500, 20
 
 
 class AlertRecording:
@@ -45,8 +46,8 @@ class AlertRecording:
         self._watched, self._receiver = watched, receiver
         self._asked, self._show = asked, show
         self._events: list[dict[str, Any]] = []
-        self._refused = 0
-        self._service = "nothing was stopped"
+        self._heard = self._refused = 0
+        self._service, self._left_stopped = "nothing was stopped", False
 
     def record(self, rule: Mapping[str, Any]) -> None:
         """Records the drill on a rule that was looked at; stores what there is, however that ends.
@@ -66,7 +67,7 @@ class AlertRecording:
             ) from error
         finally:
             self._show.close()
-        if ending["state"] == "failed":
+        if ending["state"] == "failed" or self._left_stopped:
             raise IncompleteError(
                 f"{ending['reason']}; {self._service}; what was seen is kept in {self._folder}"
             )
@@ -105,19 +106,23 @@ class AlertRecording:
             yield
         finally:
             said = restorer.restore()
-            self._service = self._restored_or_not(said["problem"])
-            if said["problem"] is not None:
-                self._show.say(self._service)  # whatever else goes wrong now
+            self._settle(said["problem"])
             self._note("restoring", said["began_ns"], command=self._section.restore)
             self._note("restored", said["ended_ns"], problem=said["problem"])
-        if said["problem"] is not None:
+        if self._left_stopped:
             raise IncompleteError("the drill ended here")
 
-    def _restored_or_not(self, problem: str | None) -> str:
+    def _settle(self, problem: str | None) -> None:
+        """Remembers what became of the service; what it may need is said whatever else goes wrong."""
         if problem is None:
-            return "the service was restored"
+            self._service = "the service was restored"
+            return
         command = shlex.join(self._section.restore)
-        return f"THE SERVICE MAY STILL BE STOPPED: alerts.restore {problem}; run it by hand: {command}"
+        self._left_stopped = True
+        self._service = (
+            f"THE SERVICE MAY STILL BE STOPPED: alerts.restore {problem}; run it by hand: {command}"
+        )
+        self._show.say(self._service)
 
     def _stop(self) -> None:
         problem = run(self._section.stop, self._section.command_timeout, self._asked.raise_if_asked)
@@ -145,12 +150,15 @@ class AlertRecording:
                 self._show.say(f"Prometheus: {said.get('state') or said['error']}")
 
     def _note_heard(self, heard: Heard) -> None:
-        if heard.refused is None:
-            self._note("received", heard.at_ns, alerts=heard.alerts, others=heard.others)
-            return
-        self._refused += 1
-        if self._refused <= _MOST_REFUSED:
-            self._note("refused", heard.at_ns, why=heard.refused)
+        """Notes a notification that has the alert, or a request that is none; of either so many at most."""
+        if heard.refused is not None:
+            self._refused += 1
+            if self._refused <= _MOST_REFUSED:
+                self._note("refused", heard.at_ns, why=heard.refused)
+        elif heard.alerts:
+            self._heard += 1
+            if self._heard <= _MOST_HEARD:
+                self._note("received", heard.at_ns, alerts=heard.alerts)
 
     def _note(self, event: str, at_ns: int | None = None, **more: Any) -> None:
         """Writes one event, without secrets; what it is made of is what is judged."""

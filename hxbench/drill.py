@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
@@ -73,15 +73,15 @@ class Drill:
         except (OSError, ValueError, RecursionError) as error:
             raise EvidenceError(f"{path}: not readable: {error}") from None
 
-    def _made(self, make: Callable[[Sequence[Mapping[str, Any]], Alerts], Read]) -> Read:
+    def _made(self, make: Callable[[], Read]) -> Read:
         try:
-            return make(self.events, self.section)
+            return make()
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(f"{self.path / 'records' / 'events.jsonl'}: not readable: {error}") from None
 
     @cached_property
     def _course(self) -> Course:
-        return self._made(course)
+        return self._made(lambda: course(self.events, self.section))
 
     @cached_property
     def found(self) -> list[Verdict]:
@@ -91,7 +91,7 @@ class Drill:
     def contradictions(self) -> list[str]:
         """One sentence for each thing in the events that no drill can have seen."""
         is_whole = self.ending["state"] == "complete"
-        return self._made(lambda events, _: list(contradictions(events, is_whole=is_whole)))
+        return self._made(lambda: list(contradictions(self.events, is_whole=is_whole)))
 
     @property
     def verdicts(self) -> Table:
@@ -100,7 +100,7 @@ class Drill:
     @cached_property
     def timeline(self) -> pd.DataFrame:
         """One row an event: `event`, `since_stop_s`, `said`."""
-        return self._made(timeline)
+        return self._made(lambda: timeline(self.events))
 
     @property
     def frame(self) -> pd.DataFrame:

@@ -303,10 +303,10 @@ def test_a_restore_that_fails_says_what_to_run_by_hand(
 
 
 def begun(
-    stage: Stage, folder: Path, rule: str = "Lost", limit: Callable[[], None] | None = None
+    stage: Stage, folder: Path, limit: Callable[[], None] | None = None, **more: Any
 ) -> "subprocess.Popen[str]":
-    """A drill in the folder `drill`, once the service is stopped; of `Lost` nobody is told."""
-    arguments = ["alerts", str(stage.profile(folder, rule=rule)), "--yes", "--out", "drill"]
+    """A drill in the folder `drill`, once the service is stopped; nobody is told of its alert."""
+    arguments = ["alerts", str(stage.profile(folder, rule="Lost", **more)), "--yes", "--out", "drill"]
     process = subprocess.Popen(
         [sys.executable, "-m", "hxbench.cli", *arguments],
         cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=limit,
@@ -330,6 +330,16 @@ def test_whoever_interrupts_it_twice_still_has_the_service_restored(settled: Sta
     assert [] == drill.faults
 
 
+def test_an_interrupted_drill_whose_restore_fails_says_what_to_run_by_hand(
+    settled: Stage, workplace: Path
+) -> None:
+    with begun(settled, workplace, restore=["false"]) as process:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert 4 == process.returncode
+    assert "interrupted by signal 2; THE SERVICE MAY STILL BE STOPPED: " in said.splitlines()[-1]
+
+
 def test_a_drill_that_is_killed_restores_the_service_and_can_be_opened(
     settled: Stage, workplace: Path
 ) -> None:
@@ -349,7 +359,7 @@ def test_a_disk_that_is_full_ends_the_drill_and_the_service_is_restored(
     settled: Stage, workplace: Path
 ) -> None:
     def small_files_only() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
     labels = {"alertname": "Lost", "job": "service"} | {f"n{number}": 1000 * "x" for number in range(90)}
     alert = {"status": "firing", "labels": labels, "startsAt": "2020-01-01T00:00:00Z"}
@@ -363,4 +373,4 @@ def test_a_disk_that_is_full_ends_the_drill_and_the_service_is_restored(
     )
     assert settled.is_up
     assert {"INCONCLUSIVE"} == {each.verdict for each in hx.open_alerts(workplace / "drill").found[1:]}
-    assert os.path.getsize(workplace / "drill" / "records" / "events.jsonl") <= 60_000
+    assert os.path.getsize(workplace / "drill" / "records" / "events.jsonl") <= 40_000

@@ -31,7 +31,7 @@ def told(
     second: float, status: str, *, began: str = "1970-01-01T00:01:41Z", labels: Any = LABELS, mark: str = "f"
 ) -> Event:
     alert = {"labels": labels, "status": status, "startsAt": began, "fingerprint": mark}
-    return event(second, "received", alerts=[alert], others=0)
+    return event(second, "received", alerts=[alert])
 
 
 def stopped(until: float = 0.5, problem: str | None = None) -> list[Event]:
@@ -137,7 +137,7 @@ def test_the_receiver_proves_that_it_fired_where_prometheus_was_asked_too_late()
         told(3, "firing", began="yesterday"),
         told(3, "resolved"),
         told(-0.05, "firing"),
-        event(3, "received", alerts=[], others=7),
+        event(3, "received", alerts=[]),
     ],
     ids=["another job", "another rule", "began before", "no time", "resolved", "before the stop", "others"],
 )

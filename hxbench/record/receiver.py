@@ -19,7 +19,7 @@ REQUEST_S = 10.0  # until a request has come whole
 _MOST_OPEN = 64  # connections
 _MOST_HEARD = 1000  # notifications that nobody has taken yet
 _MOST_KEPT = 20  # alerts of one notification
-_MOST_LABELS, _LABEL = 100, 1000  # of an alert; characters of a value
+_MOST_LABELS, _LABEL = 50, 1000  # of an alert; characters of a value
 _HEAD = 16_384
 _WORDS = {200: "OK", 400: "Bad Request", 405: "Method Not Allowed", 408: "Request Timeout",
           411: "Length Required", 413: "Content Too Large", 503: "Service Unavailable"}  # fmt: skip
@@ -31,7 +31,6 @@ class Heard:
 
     at_ns: int
     alerts: tuple[dict[str, Any], ...]  # those that matter
-    others: int = 0
     refused: str | None = None
 
 
@@ -123,7 +122,7 @@ class Receiver:
         mine = [
             each for each in alerts if isinstance(each, dict) and self._section.concerns(each.get("labels"))
         ]
-        return Heard(at_ns, tuple(map(_alert, mine[:_MOST_KEPT])), len(alerts) - len(mine))
+        return Heard(at_ns, tuple(map(_alert, mine[:_MOST_KEPT])))
 
 
 def _alert(alert: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import pandas as pd
 from hxbench import units
 from hxbench.judge.alerts import Course
 from hxbench.judge.verdicts import Verdict, worst
-from hxbench.plan.alerts import Alerts
 from hxbench.plan.profile import Profile
 from hxbench.render.figure import BLUE, RED, SHADE, Figure, nothing, panels
 from hxbench.render.run_view import Result
@@ -31,20 +30,19 @@ _NAMES = {
 }
 
 
-def timeline(events: Sequence[Mapping[str, Any]], section: Alerts) -> pd.DataFrame:
-    """Returns event, since_stop_s, said: one row an event in the order of time, without those of others."""
+def timeline(events: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Returns event, since_stop_s, said: one row an event, in the order of time."""
     begins = [each["at_ns"] for each in events if each["event"] == "stopping"]
     rows = [
-        (_NAMES[each["event"]], (each["at_ns"] - begins[0]) / 1e9 if begins else None, said)
+        (_NAMES[each["event"]], (each["at_ns"] - begins[0]) / 1e9 if begins else None, _said(each))
         for each in sorted(events, key=lambda each: each["at_ns"])
-        if (said := _said(each, section)) is not None
     ]
     frame = pd.DataFrame(rows, columns=["event", "since_stop_s", "said"])
     return frame.astype({"event": "str", "since_stop_s": "Float64", "said": "str"})
 
 
-def _said(event: Mapping[str, Any], section: Alerts) -> str | None:
-    """Returns what an event says in words; None of a notification of other alerts alone."""
+def _said(event: Mapping[str, Any]) -> str:
+    """Returns what an event says in words."""
     match event["event"]:
         case "checked":
             return f"{event['query']}, for {units.duration(event['for_s'])}"
@@ -53,8 +51,7 @@ def _said(event: Mapping[str, Any], section: Alerts) -> str | None:
         case "stopped" | "restored":
             return str(event["problem"] or "done")
         case "received":
-            mine = [each["status"] for each in event["alerts"] if section.concerns(each["labels"])]
-            return ", ".join(mine) or None
+            return ", ".join(each["status"] for each in event["alerts"])
         case "refused":
             return str(event["why"])
     return str(event.get("state") or event.get("error") or "")
