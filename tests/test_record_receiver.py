@@ -16,7 +16,7 @@ from hxbench.record import receiver
 from hxbench.record.receiver import Heard, Receiver
 from tests.drills import free_port
 
-ALERT = {
+ALERT: dict[str, Any] = {
     "status": "firing",
     "labels": {"alertname": "Down", "job": "llm", "instance": "a:1"},
     "annotations": {"summary": "not kept"},
@@ -83,11 +83,17 @@ def test_a_notification_is_heard_with_what_matters_of_it_and_its_time(listening:
     assert before < heard.at_ns < time.monotonic_ns()
 
 
-def test_of_a_large_notification_little_is_kept(listening: Listening) -> None:
-    long = {**ALERT, "labels": {**ALERT["labels"], "note": "x" * 5000}, "startsAt": "y" * 500}  # type: ignore[dict-item]
-    assert 200 == listening.post(notification(*[long] * 300))
+def test_of_a_large_notification_little_is_kept_but_what_the_alert_is_known_by(
+    listening: Listening,
+) -> None:
+    labels = {f"a{number}": "x" * 5000 for number in range(200)} | ALERT["labels"]
+    large = {**ALERT, "labels": labels, "startsAt": "y" * 500}
+    assert 200 == listening.post(notification(*[large] * 3, *[ALERT] * 30))
     kept = listening.next().alerts
-    assert (20, 1000, 100) == (len(kept), len(kept[0]["labels"]["note"]), len(kept[0]["startsAt"]))
+    assert (20, 50, 1000, 100) == (
+        len(kept), len(kept[0]["labels"]), len(kept[0]["labels"]["a9"]), len(kept[0]["startsAt"]),
+    )  # fmt: skip
+    assert ("Down", "llm") == (kept[0]["labels"]["alertname"], kept[0]["labels"]["job"])
 
 
 @pytest.mark.parametrize(

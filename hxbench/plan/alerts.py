@@ -65,7 +65,11 @@ class Alerts(Section):
         host, _, port = self.receiver.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def wanted(self) -> dict[str, str]:
+        """All labels by which the alert is known, its name among them."""
+        return {"alertname": self.rule, **self.labels}
+
     def concerns(self, labels: Any) -> bool:
         """Tells whether an alert with these labels is the one; whatever else they are is none."""
-        wanted = {"alertname": self.rule, **self.labels}
-        return isinstance(labels, dict) and all(labels.get(name) == value for name, value in wanted.items())
+        return isinstance(labels, dict) and self.wanted.items() <= labels.items()

@@ -122,13 +122,12 @@ class Receiver:
         mine = [
             each for each in alerts if isinstance(each, dict) and self._section.concerns(each.get("labels"))
         ]
-        return Heard(at_ns, tuple(map(_alert, mine[:_MOST_KEPT])))
+        return Heard(at_ns, tuple(map(self._alert, mine[:_MOST_KEPT])))
 
-
-def _alert(alert: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: str(alert.get(key, ""))[:100] for key in ("status", "startsAt", "endsAt", "fingerprint")}
-    labels = list(alert["labels"].items())[:_MOST_LABELS]
-    return {"labels": {name[:200]: str(value)[:_LABEL] for name, value in labels}, **kept}
+    def _alert(self, alert: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: str(alert.get(key, ""))[:100] for key in ("status", "startsAt", "endsAt", "fingerprint")}
+        labels = list((self._section.wanted | alert["labels"]).items())[:_MOST_LABELS]
+        return {"labels": {name[:200]: str(value)[:_LABEL] for name, value in labels}, **kept}
 
 
 def _status(error: Exception) -> int:
