@@ -178,7 +178,7 @@ def test_what_nobody_takes_is_bounded(listening: Listening, monkeypatch: pytest.
     for _ in range(1000):
         listening._receiver._heard.put_nowait(Heard(0, ()))
     assert 503 == listening.post(notification(ALERT))
-    assert 400 == listening.post("down!")
+    assert 503 == listening.post("down!")
     assert 1000 == len(listening._receiver.heard())
 
 
