@@ -1,6 +1,7 @@
 """Alert drills: a real service really stopped, its alert by a real Prometheus and a real Alertmanager."""
 
 import json
+import os
 import resource
 import shlex
 import shutil
@@ -8,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +24,20 @@ from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.records import run_directory
 from hxbench.render import past_runs
 from hxbench.render.completeness import RESULT_MIME
+from hxbench.render.progress import TextView
 from tests.drills import Stage
 from tests.prometheus import program
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
 TOKEN = "word-8372"  # which the alert's label `note` holds too
+
+
+def await_text(path: Path, text: str, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while path.read_text().count(text) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +281,7 @@ def test_an_alert_that_goes_nowhere_fails_after_the_time_it_has(
     assert ("FAIL", None) == (received.verdict, received.estimate)
     assert received.reason.startswith("it was not received")
     assert "INCONCLUSIVE" == clears.verdict
+    assert 2 == len(drill.figures.timeline().layout.shapes)  # the time without the service, and the limit
     assert settled.is_up
 
 
@@ -319,6 +330,9 @@ def begun(
 
 def test_whoever_interrupts_it_twice_still_has_the_service_restored(settled: Stage, workplace: Path) -> None:
     with begun(settled, workplace) as process:
+        for _ in range(25):
+            assert 400 == httpx.post(f"http://{settled.receiver}/", content="down!").status_code
+        await_text(workplace / "drill" / "records" / "events.jsonl", '"refused"', 20)
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
         assert process.wait(60) in (128 + signal.SIGTERM, 128 + signal.SIGINT)
@@ -327,7 +341,25 @@ def test_whoever_interrupts_it_twice_still_has_the_service_restored(settled: Sta
     assert drill.signal in (signal.SIGTERM, signal.SIGINT)
     assert "INCONCLUSIVE" == drill.found[1].verdict
     assert "then the drill ended: interrupted by signal " in drill.found[1].reason
+    assert ["it is no JSON"] * 20 == drill.timeline.query("event == 'refused'")["said"].tolist()
     assert [] == drill.faults
+
+
+class Impatient(TextView):
+    """Asks the drill to end as soon as it is heard of."""
+
+    def say(self, text: str) -> None:
+        super().say(text)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_whoever_interrupts_it_before_the_stop_has_nothing_stopped(settled: Stage, workplace: Path) -> None:
+    before = settled.pid
+    drill = hx.alerts(settled.profile(workplace), workplace / "drill", yes=True, show=Impatient())
+    assert (before, signal.SIGTERM) == (settled.pid, drill.signal)
+    said = "the service was not stopped: interrupted by signal 15"
+    assert [said, said] == [each.reason for each in drill.found[:2]]
+    assert "Nothing was stopped." == drill.figures.timeline().layout.title.subtitle.text
 
 
 def test_an_interrupted_drill_whose_restore_fails_says_what_to_run_by_hand(
