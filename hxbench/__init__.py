@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hxbench.drill import Drill, alerts, open_alerts
     from hxbench.footprint import Memory, memory, open_memory
     from hxbench.sweeping import Sweep, open_sweep, sweep
     from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
@@ -14,15 +15,19 @@ __version__ = "0.1.0"
 _ELSEWHERE = {
     **dict.fromkeys(("Sweep", "open_sweep", "sweep"), "sweeping"),
     **dict.fromkeys(("Memory", "memory", "open_memory"), "footprint"),
+    **dict.fromkeys(("Drill", "alerts", "open_alerts"), "drill"),
 }  # than in workbench
 __all__ = [
+    "Drill",
     "Memory",
     "Run",
     "Sweep",
+    "alerts",
     "certify",
     "judge",
     "memory",
     "open",
+    "open_alerts",
     "open_memory",
     "open_sweep",
     "plan",

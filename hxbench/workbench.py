@@ -161,6 +161,8 @@ def open(path: str | Path) -> Run:
         raise DirectoryError(f"{path}: not a run: {what}; {hint}")
     if (run_dir / run_directory.MEMORY_NOTE).exists():
         raise DirectoryError(f"{path}: not a run but a memory check; hx.open_memory opens it")
+    if (run_dir / run_directory.ALERTS_NOTE).exists():
+        raise DirectoryError(f"{path}: not a run but an alert drill; hx.open_alerts opens it")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)

@@ -1,40 +1,63 @@
-"""A real Prometheus on an ephemeral loopback port that scrapes given targets every second."""
+"""A real Prometheus that scrapes given targets every second, and an Alertmanager, on loopback ports."""
 
 import json
 import re
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from tests.loads import PATIENCE_S, wait_until
 
 
-def program(repository: Path) -> str | None:
-    """Returns the path of a Prometheus: what `make services` prepared, or an installed one."""
-    return shutil.which("prometheus", path=repository / ".services" / "bin") or shutil.which("prometheus")
+def program(repository: Path, name: str = "prometheus") -> str | None:
+    """Returns the path of a program of that family: what `make services` prepared, or an installed one."""
+    return shutil.which(name, path=repository / ".services" / "bin") or shutil.which(name)
 
 
-class StartedPrometheus:
-    """Scrapes jobs (name -> address); those can be changed while it runs."""
+class Started:
+    """A program whose log says where it listens."""
 
-    def __init__(self, path: str, folder: Path, jobs: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._configure(jobs)
+    def __init__(self, command: Sequence[str], folder: Path) -> None:
         self._log = folder / "log.txt"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    path, f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.timeout=60s",
-                ],
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
         self.url = f"http://{self._address()}"
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(PATIENCE_S)
+
+    def _address(self) -> str:
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := re.search(r'msg="Listening on" address=(\S+)\s', self._log.read_text())):
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.05)
+        return found[1]
+
+
+class StartedPrometheus(Started):
+    """Scrapes jobs (name -> address); those can be changed while it runs. `more` are further keys."""
+
+    def __init__(
+        self, path: str, folder: Path, jobs: Mapping[str, str], more: Mapping[str, Any] | None = None
+    ) -> None:
+        self._folder, self._more = folder, more or {}
+        self._configure(jobs)
+        super().__init__(
+            [
+                path, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}",
+                "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.timeout=60s",
+            ],
+            folder,
+        )  # fmt: skip
 
     def scrape(self, jobs: Mapping[str, str]) -> None:
         """Scrapes these jobs from now on, and returns when each of them is up."""
@@ -47,8 +70,8 @@ class StartedPrometheus:
         for name, at in jobs.items():
             self.await_value(f'up{{job="{name}",instance="{at}"}} == on() count(up{{job="{name}"}})', 1.0)
 
-    def await_value(self, query: str, wanted: float) -> None:
-        """Waits until a query gives one series of that value."""
+    def await_value(self, query: str, wanted: float | None) -> None:
+        """Waits until a query gives one series of that value; none for None."""
         wait_until(lambda: self.value(query) == wanted, f"{query} does not give {wanted}")
 
     def value(self, query: str) -> float | None:
@@ -56,20 +79,49 @@ class StartedPrometheus:
         found = answer.json()["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(PATIENCE_S)
+    def await_alertmanager(self) -> None:
+        """Waits until it knows where alerts go; that takes as long as the first scrape."""
+        address = f"{self.url}/api/v1/alertmanagers"
+        wait_until(
+            lambda: httpx.get(address, timeout=PATIENCE_S).json()["data"]["activeAlertmanagers"],
+            "no Alertmanager is known",
+        )
 
     def _configure(self, jobs: Mapping[str, str]) -> None:
         """Writes the configuration; JSON is YAML."""
         each = [{"job_name": name, "static_configs": [{"targets": [at]}]} for name, at in jobs.items()]
-        config = {"global": {"scrape_interval": "1s", "scrape_timeout": "900ms"}, "scrape_configs": each}
+        times = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
+        config = {"global": times, "scrape_configs": each, **self._more}
         (self._folder / "prometheus.yml").write_text(json.dumps(config))
 
-    def _address(self) -> str:
-        deadline = time.monotonic() + PATIENCE_S
-        while not (found := re.search(r'msg="Listening on" address=(\S+)\s', self._log.read_text())):
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            time.sleep(0.05)
-        return found[1]
+
+class StartedAlertmanager(Started):
+    """Sends each alert on within a second, to webhooks (receiver's name -> address, or none).
+
+    `routes` say by alert's name to which receiver; all others go to the first.
+    """
+
+    def __init__(
+        self, path: str, folder: Path, webhooks: Mapping[str, str | None], routes: Mapping[str, str]
+    ) -> None:
+        receivers = [
+            {"name": name, "webhook_configs": [{"url": url}] if url else []} for name, url in webhooks.items()
+        ]
+        route = {
+            "receiver": receivers[0]["name"],
+            "group_by": ["..."],
+            "group_wait": "100ms",
+            "group_interval": "1s",
+            "routes": [
+                {"matchers": [f'alertname="{alert}"'], "receiver": name} for alert, name in routes.items()
+            ],
+        }
+        config = folder / "alertmanager.yml"
+        config.write_text(json.dumps({"route": route, "receivers": receivers}))
+        super().__init__(
+            [
+                path, f"--config.file={config}", f"--storage.path={folder / 'data'}",
+                "--web.listen-address=127.0.0.1:0", "--cluster.listen-address=",
+            ],
+            folder,
+        )  # fmt: skip

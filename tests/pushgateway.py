@@ -1,31 +1,17 @@
 """A real Pushgateway on an ephemeral loopback port, which keeps what is pushed in memory."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import httpx
 
-from tests.prometheus import StartedPrometheus
+from tests.prometheus import Started
+
+PROGRAM = "prometheus-pushgateway"
 
 
-def program(repository: Path) -> str | None:
-    """Returns the path of a Pushgateway: what `make services` prepared, or an installed one."""
-    name = "prometheus-pushgateway"
-    return shutil.which(name, path=repository / ".services" / "bin") or shutil.which(name)
-
-
-class StartedPushgateway(StartedPrometheus):
-    """Its log says where it listens as that of a Prometheus does."""
-
+class StartedPushgateway(Started):
     def __init__(self, path: str, folder: Path) -> None:
-        self._log = folder / "log.txt"
-        command = [path, "--web.listen-address=127.0.0.1:0", "--persistence.file="]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        self.url = f"http://{self._address()}"
+        super().__init__([path, "--web.listen-address=127.0.0.1:0", "--persistence.file="], folder)
 
     def kept(self) -> str:
         """Returns what it has for a scrape."""

@@ -20,9 +20,8 @@ import hxbench as hx
 from hxbench import cli
 from hxbench.errors import TargetError
 from hxbench.record import preflight, pushgateway
-from tests.prometheus import StartedPrometheus
-from tests.prometheus import program as prometheus_program
-from tests.pushgateway import StartedPushgateway, program
+from tests.prometheus import StartedPrometheus, program
+from tests.pushgateway import PROGRAM, StartedPushgateway
 from tests.servers import Server
 
 MODEL = 'llm/"1" ü'
@@ -53,7 +52,7 @@ def text(run: Path) -> str:
 def gateway(
     tmp_path_factory: pytest.TempPathFactory, repository: Path, unavailable: Callable[[str], NoReturn]
 ) -> Iterator[StartedPushgateway]:
-    path = program(repository) or unavailable("no prometheus-pushgateway: make services")
+    path = program(repository, PROGRAM) or unavailable(f"no {PROGRAM}: make services")
     started = StartedPushgateway(path, tmp_path_factory.mktemp("pushgateway"))
     yield started
     started.stop()
@@ -168,7 +167,7 @@ def test_promtool_backfills_a_run_which_prometheus_then_has_at_its_time(
 ) -> None:
     unpacked = repository / ".services" / "prometheus" / "usr" / "bin"
     promtool = shutil.which("promtool", path=unpacked) or shutil.which("promtool")
-    path = prometheus_program(repository)
+    path = program(repository)
     if promtool is None or path is None:
         unavailable("no prometheus with its promtool: make services")
     file = tmp_path / "run.om"

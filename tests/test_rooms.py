@@ -17,9 +17,9 @@ ROOMS = [
     {"record"},
     {"servers"},
     {"render"},
-    {"recording", "retention", "memory_recording"},
+    {"recording", "retention", "memory_recording", "alert_recording"},
     {"workbench"},
-    {"sweeping", "footprint"},
+    {"sweeping", "footprint", "drill"},
     {"cli"},
     {"__main__"},
 ]

@@ -115,36 +115,50 @@ provide_nginx() {
     echo "nginx: not available: $(grep '^E:' "$log" | tail -1); the benchmark goes without tiny answers"
 }
 
-# Prometheus and an exporter: programs that need no library. Their web pages and services stay away.
-fetch_prometheus() (
+# Prometheus and its companions: programs that need no library. Their services stay away. Debian has them
+# read /usr/share/prometheus, which is not there: the copies read descriptor 9, which the launcher opens.
+fetch_prometheus() ( # the packages, each called like its program
     command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || exit 1
-    mkdir -p "$services/prometheus/debs" && cd "$services/prometheus/debs" || exit 1
-    apt download prometheus prometheus-node-exporter || exit 1
+    mkdir -p "$services/prometheus/debs" "$services/prometheus/usr/share/prometheus"
+    cd "$services/prometheus/debs" || exit 1
+    apt download "$@" || exit 1
     for deb in *.deb; do dpkg-deb -x "$deb" .. || exit 1; done
-    for name in prometheus prometheus-node-exporter; do
+    for name in "$@"; do # as many letters, so that nothing else in the program moves
+        LC_ALL=C sed -i "s|/usr/share/prometheus|/proc/self/fd/9//////|g" "../usr/bin/$name" || exit 1
         write_launcher "$services/bin/$name" <<END
 #!/bin/sh
-exec "\$(dirname "\$0")/../prometheus/usr/bin/$name" "\$@"
+root=\$(dirname "\$0")/../prometheus/usr
+exec "\$root/bin/$name" "\$@" 9<"\$root/share/prometheus"
 END
+        "$services/bin/$name" --version || exit 1
     done
-    "$services/bin/prometheus" --version
 )
 
-provide_prometheus() {
-    local path log
-    for path in "$services/bin/prometheus" "$(command -v prometheus)"; do
+version_of() { # $1: a program, as Debian calls it
+    local path
+    for path in "$services/bin/$1" "$(command -v "$1")"; do
         [ -x "$path" ] && "$path" --version 2>&1 | head -1 && return
     done
-    echo "prometheus: fetching the distribution's packages into .services"
+    return 1
+}
+
+provide_prometheus() {
+    local name log missing=()
+    for name in prometheus prometheus-node-exporter prometheus-alertmanager prometheus-pushgateway; do
+        version_of "$name" || missing+=("$name")
+    done
+    [ ${#missing[@]} -eq 0 ] && return
+    echo "prometheus: fetching the distribution's packages into .services: ${missing[*]}"
     mkdir -p "$services/apt"
     log=$services/apt/prometheus.log
-    if { fetch_prometheus || { own_lists && fetch_prometheus; }; } >"$log" 2>&1; then
-        "$services/bin/prometheus" --version | head -1
+    if { fetch_prometheus "${missing[@]}" || { own_lists && fetch_prometheus "${missing[@]}"; }; } >"$log" 2>&1; then
+        for name in "${missing[@]}"; do version_of "$name"; done
         rm -rf "$services/apt" "$services/prometheus/debs"
         return
     fi
-    rm -rf "$services/prometheus" "$services/bin/prometheus" "$services/bin/prometheus-node-exporter"
-    echo "prometheus: not available: $(grep '^E:' "$log" | tail -1); tests that need it are skipped, and fail with CI=1"
+    for name in "${missing[@]}"; do rm -f "$services/bin/$name" "$services/prometheus/usr/bin/$name"; done
+    rm -rf "$services/prometheus/debs"
+    echo "prometheus: not available: ${missing[*]}: $(grep '^E:' "$log" | tail -1); tests that need it are skipped, and fail with CI=1"
 }
 
 unavailable() {

@@ -5,10 +5,10 @@ import sys
 import click
 
 from hxbench import __version__
-from hxbench.cli import exporting, failures, measuring, memory, outputs, runs, servers, signing
+from hxbench.cli import alerts, exporting, failures, measuring, memory, outputs, runs, servers, signing
 
 _COMMANDS = (
-    measuring.certify, measuring.plan, measuring.run, measuring.sweep, memory.memory,
+    measuring.certify, measuring.plan, measuring.run, measuring.sweep, memory.memory, alerts.alerts,
     runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, exporting.export,
     outputs.index, outputs.gc, measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip

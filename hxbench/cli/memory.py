@@ -8,7 +8,7 @@ import click
 
 from hxbench.cli.flags import json_flag, profile_flags, recording_flags, resolved
 
-_STATUS = {"PASS": 0, "FAIL": 1}  # else undecided
+STATUS = {"PASS": 0, "FAIL": 1}  # of a check; else it is undecided, 3
 
 
 @click.command()
@@ -35,4 +35,4 @@ def memory(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -
         click.echo(json.dumps([each.as_dict() for each in found.found], indent=1))
     else:
         click.echo(found)
-    return 128 + found.signal if found.signal else _STATUS.get(found.result().data["status"], 3)
+    return 128 + found.signal if found.signal else STATUS.get(found.result().data["status"], 3)

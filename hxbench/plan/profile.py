@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 from pydantic import Field, model_validator
 
 from hxbench import units
+from hxbench.plan.alerts import Alerts
 from hxbench.plan.fields import (
     EMBEDDED,
     REFERENCE,
@@ -213,6 +214,8 @@ class Profile(Section):
     cost: Cost | None = None
     prometheus: Prometheus | None = None
     """What a Prometheus that scrapes the services is asked after each trial."""
+    alerts: Alerts | None = None
+    """What `hxbench alerts` stops, and the alert that must come of it; a run has no use for it."""
     environment: Environment | None = None
     not_executed: NotExecuted | None = None
 

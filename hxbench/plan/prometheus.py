@@ -48,6 +48,11 @@ def address(written: str, *, example: str = "http://127.0.0.1:9090") -> str:
     return written.rstrip("/")
 
 
+Address = Annotated[
+    str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(address)
+]
+
+
 class Query(Section):
     query: Line
     """PromQL that gives one series, such as sum(vllm:num_requests_waiting)."""
@@ -86,9 +91,7 @@ class Query(Section):
 
 
 class Prometheus(Section):
-    url: Annotated[
-        str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(address)
-    ] = "http://127.0.0.1:9090"
+    url: Address = "http://127.0.0.1:9090"
     token_env: VariableName | None = None
     """The environment variable that holds the bearer token."""
     ca_file: Line | None = None

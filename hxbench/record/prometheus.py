@@ -8,11 +8,11 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
@@ -21,6 +21,8 @@ from urllib3.util import Retry
 
 from hxbench import units
 from hxbench.errors import PrometheusError
+
+Read = TypeVar("Read")
 
 LARGEST = 16 * 1024 * 1024
 MOST_POINTS = 10_000  # a series; Prometheus refuses more than 11 000
@@ -48,7 +50,7 @@ class Answer:
     warnings: tuple[str, ...]
 
 
-class _Session(requests.Session):
+class Session(requests.Session):
     """Takes each answer whole, within its deadline, or says why not; remembers the last one's warnings."""
 
     def __init__(self, url: str, timeout_s: float, ca_file: str | None) -> None:
@@ -102,6 +104,15 @@ class _Session(requests.Session):
         warnings = document.get("warnings", []) if isinstance(document, dict) else []
         return tuple(_whole(str(each)[:_SAID]) for each in warnings) if isinstance(warnings, list) else ()
 
+    def document(
+        self, path: str, read: Callable[[Any], Read], headers: Mapping[str, str] | None = None
+    ) -> Read:
+        """Returns what `read` makes of the JSON at a path."""
+        try:
+            return read(self.get(f"{self._url}{path}", headers=headers, timeout=self._timeout_s).json())
+        except (LookupError, TypeError, ValueError, AttributeError):
+            self._refuse(f"JSON that is no answer at {path}", "give the address of Prometheus itself")
+
     def _refuse(self, what: str, to_do: str) -> NoReturn:
         raise PrometheusError(f"{self._url}: {what}; {to_do}") from None
 
@@ -153,11 +164,16 @@ class Client:
     ) -> None:
         """`lookback_s`: how old a value may be, where Prometheus is new enough to let itself be told."""
         self._url, self._lookback = url, {"lookback_delta": _written(lookback_s)}
-        self._session = _Session(url, timeout_s, ca_file)
-        headers = {"Accept-Encoding": "identity"}
-        headers |= {"Authorization": f"Bearer {token}"} if token else {}
+        self._session = Session(url, timeout_s, ca_file)
+        self._headers = {"Accept-Encoding": "identity"}
+        self._headers |= {"Authorization": f"Bearer {token}"} if token else {}
         self._connect = PrometheusConnect(
-            url, headers=headers, session=self._session, timeout=timeout_s, retry=Retry(0), method="POST"
+            url,
+            headers=self._headers,
+            session=self._session,
+            timeout=timeout_s,
+            retry=Retry(0),
+            method="POST",
         )
 
     def close(self) -> None:
@@ -187,6 +203,13 @@ class Client:
             points += answer.points
             warnings |= dict.fromkeys(answer.warnings)
         return Answer(tuple(points), tuple(warnings))
+
+    def document(self, path: str, read: Callable[[Any], Read]) -> Read:
+        """Returns what `read` makes of the data of an answer that is none to a query: of /api/v1/rules.
+
+        Raises: PrometheusError, one line, for whatever went wrong.
+        """
+        return self._session.document(path, lambda answer: read(answer["data"]), self._headers)
 
     def _answer(self, ask: Callable[[], Any]) -> Answer:
         try:

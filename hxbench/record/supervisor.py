@@ -57,10 +57,11 @@ class StopRequest:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopRequest]:
+def stop_signals(*, patient: bool = False) -> Iterator[StopRequest]:
     """Turns SIGINT, SIGTERM and SIGHUP into a request, so that they end a run instead of the program.
 
-    Whoever asks a second time does not want to wait for things to end in order: KeyboardInterrupt.
+    Whoever asks a second time does not want to wait for things to end in order: KeyboardInterrupt, but with
+    `patient`, where they must.
     Outside the main thread, where Python lets nobody set handlers, none ever comes.
     """
     asked = StopRequest()
@@ -69,7 +70,7 @@ def stop_signals() -> Iterator[StopRequest]:
         return
 
     def ask(number: int, _: object) -> None:
-        if asked.signal is not None:
+        if asked.signal is not None and not patient:
             raise KeyboardInterrupt
         asked.signal = number
 

@@ -26,6 +26,7 @@ _PLAIN_KEY = re.compile(r"(?!(?:yes|no|on|off|true|false|null)$)[a-z][a-z0-9_]+"
 _NO_YAML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  # beside records
 MEMORY_NOTE = "memory.json"  # in the folder of a memory check, which is no run
+ALERTS_NOTE = "alerts.json"  # in the folder of an alert drill, which is no run either
 SWEEP_NOTE = "sweep.json"  # in the folder of a sweep, around those of its runs: which loads it is to have
 HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
@@ -99,7 +100,8 @@ def prepare(run_dir: Path, resolved: Resolved) -> Path:
 def earlier_runs(run_dir: Path, sha256: str) -> int:
     """Returns how many other runs of the same resolved profile lie beside this one."""
     others = (path for path in run_dir.parent.glob("*/profile.yaml") if path.parent.name != run_dir.name)
-    runs = (path for path in others if not (path.parent / MEMORY_NOTE).exists())
+    notes = (MEMORY_NOTE, ALERTS_NOTE)
+    runs = (path for path in others if not any((path.parent / note).exists() for note in notes))
     return sum(not path.parent.is_symlink() and _names(path, sha256) for path in runs)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE, SWEEP_NOTE
+from hxbench.records.run_directory import ALERTS_NOTE, HASH_LINE, MEMORY_NOTE, SWEEP_NOTE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
@@ -106,6 +106,8 @@ def _opened(path: Path, changed: datetime) -> Found:
 def _what_else(path: Path) -> str:
     if (path / MEMORY_NOTE).is_file():
         return "a memory check: hx.open_memory opens it"
+    if (path / ALERTS_NOTE).is_file():
+        return "an alert drill: hx.open_alerts opens it"
     return "a sweep" if (path / SWEEP_NOTE).is_file() else "holds no run"
 
 
@@ -114,7 +116,7 @@ def _is_run(path: Path) -> bool:
     records, profile = path / "records", path / "profile.yaml"
     if not records.is_dir() or records.is_symlink() or not profile.is_file():
         return False
-    if (path / MEMORY_NOTE).exists():
+    if (path / MEMORY_NOTE).exists() or (path / ALERTS_NOTE).exists():
         return False
     with profile.open("rb") as file:
         return file.read(len(HASH_LINE)) == HASH_LINE.encode()

@@ -29,6 +29,9 @@ _METRICS = {
     "memory_own_to_shared": "Memory, 4 servers to one",
     "memory_loaded": "Memory before the first request",
     "memory_leak": "Memory, growth a cycle",
+    "alert_fires": "Alert fires, from the stop",
+    "alert_received": "Alert received, from the stop",
+    "alert_clears": "Alert clears, from the restore",
 }
 _STATISTICS = {"p99_9": "p99.9", "max": "longest", "share": "", "rate": "", "peak": "peak"}
 # of a request's time, as `diagnosis.waterfall` calls them
