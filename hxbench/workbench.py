@@ -97,6 +97,16 @@ class Run:
         return tables.stage_table(self.frames.stages())
 
     @property
+    def services(self) -> pd.DataFrame | None:
+        """Whether Prometheus found each service up; None of a run that asked for none."""
+        return tables.service_table(self.frames.services())
+
+    @property
+    def reconciled(self) -> pd.DataFrame:
+        """What client, server and Prometheus counted of this run, side by side, as ready text."""
+        return tables.reconciled_table(self.frames.reconciled())
+
+    @property
     def translation(self) -> pd.DataFrame:
         """What other tools' definitions make of the same records, as ready text."""
         return tables.translation_table(self.translated())

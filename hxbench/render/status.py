@@ -26,6 +26,19 @@ _LOOKS = {
     "broken": Look("broken", "✕", "bad", ""),
     "unknown": Look("unknown", "?", "unsure", ""),
     "ok": Look("ok", "✓", "good", ""),
+    "up": Look("up", "✓", "good", ""),
+    "down": Look("down", "✕", "bad", ""),
+    # how a count compares with the client's
+    "equal": Look("equal", "✓", "good", ""),
+    "differs": Look("differs", "✕", "bad", ""),
+    "within": Look("within", "◐", "unsure", ""),
+    "reset": Look("reset", "?", "unsure", ""),
+    "not asked": Look("not asked", "–", "none", ""),
+    # the marks of a dashboard, which are no verdicts
+    "green": Look("green", "●", "good", ""),
+    "yellow": Look("yellow", "▲", "unsure", ""),
+    "red": Look("red", "■", "bad", ""),
+    "not measured": Look("not measured", "–", "none", ""),
 }
 # Of the styles where no page's style sheet is: towards the colour of the text around, dark or light.
 _HUES = {"good": "#1a7f37", "bad": "#c62f28", "unsure": "#9a6700", "none": "currentColor"}

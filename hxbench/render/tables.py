@@ -7,6 +7,7 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.errors import InputError
+from hxbench.judge.counted import range_text
 from hxbench.render import wording
 from hxbench.render.status import COLOURS, coloured, looks
 
@@ -165,6 +166,53 @@ def stage_table(frame: pd.DataFrame) -> Table | None:
     """Returns `frames.stages` as ready text; None, which shows nothing, of a load without stages."""
     rows = stage_rows([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")])
     return Table(rows[1:], columns=rows[0]) if rows else None
+
+
+def service_table(frame: pd.DataFrame) -> Table | None:
+    """Returns `frames.services` as ready text; None, which shows nothing, where no service is named."""
+    rows = [
+        [
+            row["service"],
+            units.ABSENT if pd.isna(row["instance"]) else row["instance"],
+            units.count(row["scrapes"]),
+            units.count(row["up"]),
+            _labelled("unknown" if not row["scrapes"] else "up" if row["up"] == row["scrapes"] else "down"),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["Service", "At", "Scrapes in the window", "Found up", "So it was"]
+    return Table(rows, columns=heads) if rows else None
+
+
+_SOURCES = {"client": "client", "scrape": "server, scraped", "prometheus": "Prometheus"}
+
+
+def reconciled_table(frame: pd.DataFrame) -> Table:
+    """Returns `frames.reconciled` as ready text, each count once."""
+    rows = [
+        [
+            "" if row["source"] != "client" else row["counted"].replace("_", " ").capitalize(),
+            _SOURCES[row["source"]],
+            units.ABSENT if pd.isna(row["least"]) else range_text(row["least"], row["most"]),
+            units.duration(None if pd.isna(row["over_s"]) else row["over_s"]),
+            _signed(row["difference"]),
+            _labelled(row["word"]) if row["word"] else "",
+            row["reason"],
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(rows, columns=["What", "By", "Counted", "Over", "Difference", "To the client", "Remark"])
+
+
+def _signed(difference: float) -> str:
+    if pd.isna(difference) or difference == 0:
+        return units.ABSENT if pd.isna(difference) else "0"
+    return f"{difference:+,.10g}".replace(",", " ")
+
+
+def _labelled(word: str) -> str:
+    look = looks(word)
+    return f"{look.symbol} {look.word}"
 
 
 _TOOLS = {"vllm": "vLLM", "guidellm": "GuideLLM", "aiperf": "AIPerf", "mlperf": "MLPerf"}
