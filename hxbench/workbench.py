@@ -28,6 +28,7 @@ from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, statement, tables
 from hxbench.render.frames import Frames
+from hxbench.render.panels import Panels
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
@@ -129,6 +130,10 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""
         return metrics.summary(self.records)
+
+    def panels(self, **files: str | Path) -> Panels:
+        """Returns the four panels of a dashboard and their marks; `files` as `render.panels.Panels` takes."""
+        return Panels(self.certificate, **files)
 
     def waterfall(self) -> pd.DataFrame:
         """Returns where each good request's time went, part by part, the slowest first."""

@@ -1,10 +1,12 @@
 """The certificate as OpenMetrics text, which GitLab compares between branches and Prometheus reads."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hxbench.judge.certificate import exit_status
+from hxbench.judge.panels import Number, levels, performance
 
 # our unit: the unit as OpenMetrics names it, the last word of a metric's name
 _UNITS = {
@@ -30,8 +32,21 @@ def text(certificate: Mapping[str, Any]) -> str:
     Labels name the model and the profile, never the run: two runs are compared sample by sample. What was
     not measured has no sample.
     """
-    about = {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
+    about = _about(certificate)
     lines = [*_status(certificate, about), *_gates(certificate["verdicts"], about)]
+    return _whole([*lines, *_panels(certificate, performance(certificate))])
+
+
+def panels_text(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> str:
+    """Returns the numbers of the panels by their names, and the status of the levels."""
+    return _whole(_panels(certificate, numbers))
+
+
+def _about(certificate: Mapping[str, Any]) -> dict[str, str]:
+    return {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
+
+
+def _whole(lines: Iterable[str]) -> str:
     return "\n".join([*lines, "# EOF", ""])
 
 
@@ -54,6 +69,20 @@ def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterato
         [
             ({**about, "check": str(each["id"])}, _VERDICTS.get(each["verdict"], _VERDICTS["INCONCLUSIVE"]))
             for each in certificate["verdicts"]
+        ],
+    )  # fmt: skip
+
+
+def _panels(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> Iterator[str]:
+    about = _about(certificate)
+    for each in numbers:
+        yield from _family(each.name, "", f"{each.says}.", [(about, each.exported)])
+    statuses = levels(certificate).items()
+    yield from _family(
+        "certification_status", "", "Of each level: 0 CERTIFIED, 1 FAILED, 3 CONDITIONAL, 4 INCOMPLETE.",
+        [
+            ({**about, "level": str(level)}, exit_status({"status": status}) if status else None)
+            for level, status in statuses
         ],
     )  # fmt: skip
 
@@ -94,7 +123,7 @@ def _family(name: str, unit: str, says: str, samples: Samples) -> Iterator[str]:
     yield f"# HELP {name} {says}"
     for labels, value in measured:
         inside = ",".join(f'{key}="{_label(each)}"' for key, each in labels.items())
-        yield f"{name}{{{inside}}} {value!r}"
+        yield f"{name}{{{inside}}} {'+Inf' if value == math.inf else repr(value)}"
 
 
 def _label(value: str) -> str:

@@ -39,6 +39,7 @@ _LOOKS = {
     "yellow": Look("yellow", "▲", "unsure", ""),
     "red": Look("red", "■", "bad", ""),
     "not measured": Look("not measured", "–", "none", ""),
+    "not certified here": Look("not certified here", "–", "none", ""),
 }
 # Of the styles where no page's style sheet is: towards the colour of the text around, dark or light.
 _HUES = {"good": "#1a7f37", "bad": "#c62f28", "unsure": "#9a6700", "none": "currentColor"}
@@ -60,3 +61,9 @@ def looks(word: str) -> Look:
     """Returns the look of a status, a verdict or a threat's state; a word nobody knows never looks good."""
     known = _LOOKS.get(word)
     return known if known is not None else Look(word[:40], "?", "unsure", "")
+
+
+def labelled(word: str) -> str:
+    """Returns a word with its symbol, as a cell of a table holds it."""
+    look = looks(word)
+    return f"{look.symbol} {look.word}"

@@ -9,7 +9,7 @@ from hxbench import units
 from hxbench.errors import InputError
 from hxbench.judge.counted import range_text
 from hxbench.render import wording
-from hxbench.render.status import COLOURS, coloured, looks
+from hxbench.render.status import COLOURS, coloured, labelled, looks
 
 _STYLE = f"<style>.hx-table td,.hx-table th{{text-align:left!important}}{COLOURS}</style>"
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
@@ -176,7 +176,7 @@ def service_table(frame: pd.DataFrame) -> Table | None:
             units.ABSENT if pd.isna(row["instance"]) else row["instance"],
             units.count(row["scrapes"]),
             units.count(row["up"]),
-            _labelled("unknown" if not row["scrapes"] else "up" if row["up"] == row["scrapes"] else "down"),
+            labelled("unknown" if not row["scrapes"] else "up" if row["up"] == row["scrapes"] else "down"),
         ]
         for row in frame.to_dict("records")
     ]
@@ -196,7 +196,7 @@ def reconciled_table(frame: pd.DataFrame) -> Table:
             units.ABSENT if pd.isna(row["least"]) else range_text(row["least"], row["most"]),
             units.duration(None if pd.isna(row["over_s"]) else row["over_s"]),
             _signed(row["difference"]),
-            _labelled(row["word"]) if row["word"] else "",
+            labelled(row["word"]) if row["word"] else "",
             row["reason"],
         ]
         for row in frame.to_dict("records")
@@ -208,11 +208,6 @@ def _signed(difference: float) -> str:
     if pd.isna(difference) or difference == 0:
         return units.ABSENT if pd.isna(difference) else "0"
     return f"{difference:+,.10g}".replace(",", " ")
-
-
-def _labelled(word: str) -> str:
-    look = looks(word)
-    return f"{look.symbol} {look.word}"
 
 
 _TOOLS = {"vllm": "vLLM", "guidellm": "GuideLLM", "aiperf": "AIPerf", "mlperf": "MLPerf"}
