@@ -28,13 +28,13 @@ from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, manifest, run_view, statement, tables
 from hxbench.render.frames import Frames
-from hxbench.render.panels import Panels
+from hxbench.render.observed import Observed
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
 
 
-class Run:
+class Run(Observed):
     """A recorded run: its frames, its figures, its verdicts. Nothing here needs the server."""
 
     def __init__(self, path: Path) -> None:
@@ -98,16 +98,6 @@ class Run:
         return tables.stage_table(self.frames.stages())
 
     @property
-    def services(self) -> pd.DataFrame | None:
-        """Whether Prometheus found each service up; None of a run that asked for none."""
-        return tables.service_table(self.frames.services())
-
-    @property
-    def reconciled(self) -> pd.DataFrame:
-        """What client, server and Prometheus counted of this run, side by side, as ready text."""
-        return tables.reconciled_table(self.frames.reconciled())
-
-    @property
     def translation(self) -> pd.DataFrame:
         """What other tools' definitions make of the same records, as ready text."""
         return tables.translation_table(self.translated())
@@ -130,10 +120,6 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Returns every metric's count, mean and quantiles as plain numbers in base units."""
         return metrics.summary(self.records)
-
-    def panels(self, **files: str | Path) -> Panels:
-        """Returns the four panels of a dashboard and their marks; `files` as `render.panels.Panels` takes."""
-        return Panels(self.certificate, **files)
 
     def waterfall(self) -> pd.DataFrame:
         """Returns where each good request's time went, part by part, the slowest first."""
@@ -298,7 +284,7 @@ def render(path: str | Path) -> Run:
     from hxbench.render import publish  # nbconvert takes a second to import, which no load should wait for
 
     rendered = open(path)
-    shortfalls = publish.notebook_pages(rendered.path)
+    shortfalls = publish.notebook_pages(rendered.path, rendered.certificate)
     if shortfalls:
         rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)

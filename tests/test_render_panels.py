@@ -31,7 +31,16 @@ AUDIT = {
 JUNIT = """<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>
 <testcase name="c"><skipped/></testcase><testcase name="d"><error/></testcase></testsuite>
 <testsuite><testcase name="e"/></testsuite></testsuites>"""
-PROGRAM = "def run(yes):\n    if yes:\n        return 1\n    return 2\n\ndef idle():\n    return 3\n\nrun(True)\ndone = True\n"
+PROGRAM = """
+def run(yes):
+    if yes:
+        return 1
+    return 2
+def idle():
+    return 3
+run(True)
+done = True
+"""
 Write = Callable[[str, Any], Path]
 
 

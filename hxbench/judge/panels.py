@@ -63,7 +63,7 @@ class Number:
 
 def performance(certificate: Mapping[str, Any]) -> Sequence[Number]:
     """Returns the numbers of the panel `performance`, all that was not measured as None."""
-    summary = certificate["summary"]
+    summary = certificate.get("summary") or {}
     latency = summary.get("e2e") or {}
     rate = (summary.get("throughput_requests") or {}).get("window")
     p95 = latency.get("p95")
@@ -81,4 +81,4 @@ def performance(certificate: Mapping[str, Any]) -> Sequence[Number]:
 
 def levels(certificate: Mapping[str, Any]) -> dict[int, str | None]:
     """Returns the status of each level; None of those that this certificate is not about."""
-    return {each: certificate["status"] if each == certificate["level"] else None for each in LEVELS}
+    return {each: certificate["status"] if each == certificate.get("level") else None for each in LEVELS}

@@ -52,7 +52,8 @@ COLOURS = "".join(
 def coloured(table: str) -> str:
     """Returns a table's HTML with each cell that holds a symbol and its word in the style of both."""
     for look in _LOOKS.values():
-        for text in (f"{look.symbol} {look.word}", f"{look.symbol}\u00a0{look.word}"):
+        cell = f"{look.symbol} {look.word}"
+        for text in (cell, cell.replace(" ", "\u00a0")):
             table = table.replace(f"<td>{text}</td>", f'<td class="hx-{look.style}">{text}</td>')
     return table
 

@@ -184,6 +184,15 @@ def service_table(frame: pd.DataFrame) -> Table | None:
     return Table(rows, columns=heads) if rows else None
 
 
+def asked_table(certificate: Mapping[str, Any]) -> Table | None:
+    """Returns the queries to Prometheus as ready text; None, which shows nothing, of a run without any."""
+    rows = [
+        [each["name"], each["query"], wording.taken(each), "; ".join(wording.answered(each))]
+        for each in certificate.get("prometheus", ())
+    ]
+    return Table(rows, columns=["Name", "Query", "Taken", "Answered"]) if rows else None
+
+
 _SOURCES = {"client": "client", "scrape": "server, scraped", "prometheus": "Prometheus"}
 
 
