@@ -11,7 +11,10 @@ from hxbench.judge.counted import range_text
 from hxbench.render import wording
 from hxbench.render.status import COLOURS, coloured, labelled, looks
 
-_STYLE = f"<style>.hx-table td,.hx-table th{{text-align:left!important}}{COLOURS}</style>"
+_STYLE = (
+    "<style>.hx-table td,.hx-table th{text-align:left!important}"
+    f".hx-table td[class]{{white-space:nowrap}}{COLOURS}</style>"
+)
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
 LISTED_STAGES = 20  # of a rate series there may be many
 
