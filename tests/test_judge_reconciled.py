@@ -118,6 +118,14 @@ def test_without_the_servers_usage_nothing_is_equal() -> None:
     assert "unknown" == of(run, "output_tokens", "scrape")["word"]
 
 
+def test_of_a_run_that_was_killed_nothing_is_equal_and_nothing_differs() -> None:
+    run = replace(counter(OUTPUT), ending={"state": "killed", "reason": "the recording was killed"})
+    found = reconciled(Measured(run))
+    assert {"", "unknown", "not asked"} == set(found["word"])
+    assert of(run, "requests", "client")["reason"].startswith("the run did not come to its end")
+    assert OUTPUT == of(run, "output_tokens", "scrape")["least"]  # what the server counted is shown
+
+
 def test_a_server_without_metrics_is_said_to_have_none() -> None:
     run = records()
     silent = replace(run, series=run.series[run.series["source"] != "scrape"])

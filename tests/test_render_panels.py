@@ -116,6 +116,13 @@ EXPECTED = {
         ("coverage", [1], ", with totals and files"),
         ("coverage", {"totals": {"covered_lines": "9", "num_statements": 9}, "files": {}}, ", with totals"),
         ("coverage", {"totals": {"covered_lines": 9, "num_statements": 9}, "files": 7}, ", with totals"),
+        ("coverage", {"totals": {"covered_lines": 10, "num_statements": 9}, "files": {}}, ", with totals"),
+        (
+            "coverage",
+            '{"totals": {"covered_lines": 1, "num_statements": 1e999}, "files": {}}',
+            ", with totals",
+        ),
+        ("audit", {"dependencies": [{"vulns": "many"}]}, ", with dependencies and their vulns"),
         ("audit", "<html>", "; file: not readable: "),
         ("audit", {"dependencies": [{"name": "a"}]}, ", with dependencies and their vulns"),
         ("audit", {"dependencies": [{"vulns": 3}]}, ", with dependencies and their vulns"),

@@ -73,6 +73,8 @@ def _counts(measured: Measured) -> Iterator[Count]:
 
 
 def _by_client(measured: Measured, counted: str) -> Count:
+    if measured.records.ending["state"] != "complete":
+        return Count(counted, "client", "", "the run did not come to its end: not all that was sent is known")
     sent = measured.requests.dropna(subset=["dispatched_s"])
     begun = measured.requests["trial"].isin(sent["trial"])
     least, most = _range(measured.requests[begun], counted)

@@ -26,14 +26,10 @@ def coverage(path: Path) -> Sequence[Number]:
     try:
         totals, files = document["totals"], document["files"].values()
         functions = list(_functions(files))
+        branches = totals.get("covered_branches", 0), totals.get("num_branches", 0)
         return (
             _share("test_coverage", totals["covered_lines"], totals["num_statements"], "lines"),
-            _share(
-                "branch_coverage",
-                totals.get("covered_branches", 0),
-                totals.get("num_branches", 0),
-                "branches",
-            ),
+            _share("branch_coverage", *branches, "branches"),
             _share("function_coverage", sum(functions), len(functions), "functions"),
         )
     except (LookupError, TypeError, AttributeError):
@@ -49,11 +45,12 @@ def _functions(files: Any) -> Iterator[bool]:
 
 
 def _share(name: str, part: int, whole: int, of: str) -> Number:
+    if not (type(part) is type(whole) is int and 0 <= part <= whole):
+        raise TypeError
     if not whole:
         return Number(name, None, f"no {of} in the report")
-    return Number(
-        name, part / whole, f"{units.count(part)} of {units.count(whole)} {of} were run by the tests"
-    )
+    says = f"{units.count(part)} of {units.count(whole)} {of} were run by the tests"
+    return Number(name, part / whole, says)
 
 
 def audit(path: Path) -> Sequence[Number]:
@@ -64,7 +61,7 @@ def audit(path: Path) -> Sequence[Number]:
     document = _json(path, _AUDIT)
     try:
         packages = document["dependencies"] if isinstance(document, Mapping) else document
-        looked_at = [each["vulns"] for each in packages if "skip_reason" not in each]
+        looked_at = [_listed(each["vulns"]) for each in packages if "skip_reason" not in each]
         found = sum(map(len, looked_at))
         skipped = len(packages) - len(looked_at)
     except (LookupError, TypeError):
@@ -72,6 +69,12 @@ def audit(path: Path) -> Sequence[Number]:
     says = f"known vulnerabilities of {units.count(len(looked_at))} packages"
     says += f"; {units.count(skipped)} could not be looked up" if skipped else ""
     return (Number("vulnerability_count", found if looked_at else None, says),)
+
+
+def _listed(vulns: Any) -> list[Any]:
+    if not isinstance(vulns, list):
+        raise TypeError
+    return vulns
 
 
 def security(path: Path) -> Sequence[Number]:
