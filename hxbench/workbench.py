@@ -26,7 +26,7 @@ from hxbench.records import run_directory
 from hxbench.records import tables as records_tables
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
-from hxbench.render import cards, manifest, run_view, statement, tables
+from hxbench.render import cards, gen_ai, manifest, run_view, statement, tables
 from hxbench.render.frames import Frames
 from hxbench.render.observed import Observed
 from hxbench.render.progress import View, view
@@ -128,6 +128,11 @@ class Run(Observed):
     def translated(self) -> pd.DataFrame:
         """Returns what other tools' definitions make of the same records, figure beside figure."""
         return self.frames.translated()
+
+    def openmetrics(self, *, timestamps: bool = False) -> str:
+        """Returns the run for a Prometheus, under OpenTelemetry's GenAI names; see `render.gen_ai`."""
+        text = gen_ai.text(self.frames.measured, self.certificate)
+        return gen_ai.stamped(text, self.records) if timestamps else text
 
     def result(self) -> run_view.Result:
         """Returns the last output of a notebook: what it came to, for whoever runs it headless."""

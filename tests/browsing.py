@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.loads import PATIENCE_S
+
 # From recipes that were tried: no sandbox as root, no GPU, and no name resolves.
 ARGUMENTS = [
     "--no-sandbox",
@@ -35,8 +37,8 @@ class Seen:
         return self.page.evaluate(script)
 
     def becomes(self, script: str) -> bool:
-        """Returns whether it comes true within seconds; pages forbid the eval of the driver's own waiting."""
-        for _ in range(200):
+        """Returns whether it comes true within a minute; pages forbid the eval of the driver's waiting."""
+        for _ in range(1200):
             if self.value(script):
                 return True
             self.page.wait_for_timeout(50)
@@ -75,10 +77,11 @@ def opened(browser: Any, path: Path, **more: Any) -> Seen:
     """Returns a page's file as a visitor sees it at first; `more` describes the visitor."""
     size = {"viewport": {"width": DESK[0], "height": DESK[1]}}
     seen = Seen(browser.new_context(**(size | more)).new_page())
+    seen.page.set_default_timeout(PATIENCE_S * 1000)
     seen.page.on("request", lambda request: seen.requests.append(request.url))
     seen.page.on("console", lambda message: seen.complaints.append(message.text))
     seen.page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     seen.page.goto(path.as_uri())
     if 'id="plotly"' in path.read_text("utf-8") and more.get("java_script_enabled", True):
-        seen.page.wait_for_selector("html[data-figures]", timeout=30_000)
+        seen.page.wait_for_selector("html[data-figures]")
     return seen

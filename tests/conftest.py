@@ -17,6 +17,7 @@ from hxbench.plan.profile import Embedded
 from hxbench.servers.embedded import start as start_embedded
 from hxbench.servers.model import model_file
 from hxbench.servers.started import StartedServer
+from tests.loads import PATIENCE_S
 from tests.prometheus import StartedPrometheus, program
 
 CASES = pytest.StashKey[list[str]]()
@@ -55,7 +56,8 @@ def no_orphans() -> Iterator[None]:
     left = [
         process for process in psutil.process_iter() if _has(process, mark) and process.pid != os.getpid()
     ]
-    assert [] == left
+    _, late = psutil.wait_procs(left, timeout=PATIENCE_S)  # one may be about to end
+    assert [] == [process for process in late if _has(process, mark)]
 
 
 def _has(process: psutil.Process, mark: str) -> bool:
@@ -142,7 +144,9 @@ def browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, headless=True, args=ARGUMENTS)
+        started = playwright.chromium.launch(
+            executable_path=chromium, headless=True, args=ARGUMENTS, timeout=0
+        )
         yield started
         started.close()
 

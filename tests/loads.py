@@ -1,8 +1,9 @@
 """Runs the real load worker against a server and decodes its journal: what came back, as plain values."""
 
 import json
+import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from hxbench.record.decoding import Decoder, Planned
 from hxbench.records.journal import Reader
 from hxbench.records.schemas import READS, REQUESTS
 from hxbench.wire.dialects import answers
+from tests.servers import Server
 
 SECOND = 1_000_000_000
 PROMPTS = '{"id": "a", "prompt": "Say something."}\n'
+PATIENCE_S = 120.0  # for what must come: on a machine that others keep busy seconds say nothing
 
 
 @dataclass
@@ -33,12 +36,34 @@ class Outcome:
         return request
 
 
-def await_gone(pid: int, timeout: float = 20) -> None:
-    """Waits until a process that may not be ours to reap runs no more."""
+def wait_until(condition: Callable[[], object], missing: str, timeout: float = PATIENCE_S) -> None:
+    """Waits until something is so; after the time-out the test fails and says what is missing."""
     deadline = time.monotonic() + timeout
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, f"process {pid} still runs"
+    while not condition():
+        assert time.monotonic() < deadline, f"after {timeout:.0f} s: {missing}"
         time.sleep(0.02)
+
+
+def await_load(server: Server, requests: int, process: "subprocess.Popen[Any]") -> None:
+    """Waits until so many requests of a program's load are asked; one that ended meanwhile said why."""
+
+    def asked() -> bool:
+        return sum("x-request-id" in each.headers for each in server.chats) >= requests
+
+    wait_until(lambda: asked() or process.poll() is not None, f"no {requests} requests of the load")
+    assert asked(), (process.returncode, process.stderr and process.stderr.read())
+
+
+def await_gone(pid: int, timeout: float = PATIENCE_S) -> None:
+    """Waits until a process that may not be ours to reap runs no more."""
+    wait_until(lambda: not _runs(pid), f"process {pid} still runs", timeout)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) -> dict[str, Any]:
@@ -50,7 +75,7 @@ def plan(folder: Path, url: str, rows: Sequence[Sequence[Any]], **changed: Any) 
         "journal": str(folder / "t1-w0.journal"), "host": host, "port": int(port), "tls": scheme == "https",
         "protocol": "openai-chat", "stream": True,
         "ca_file": None, "path": "/v1/chat/completions", "api_key_env": None, "headers_env": {},
-        "limits": {"total": 5 * SECOND, "first_token": 3 * SECOND, "stall": 2 * SECOND},
+        "limits": dict.fromkeys(("total", "first_token", "stall"), 100 * SECOND),
         "prompts": str(folder / "prompts.jsonl"), "model": "m", "temperature": 0, "extra_body": {},
         "salt": True, "seed": 1, "users": 1, "ramp_up_ns": 0, "max_in_flight": None,
         "priority": "normal", "connections_kept": 8,
@@ -76,20 +101,22 @@ def start(folder: Path, made: dict[str, Any]) -> Child:
     path.write_text(json.dumps(made))
     with (folder / "log.txt").open("wb") as log:
         worker = Child("hxbench.record.worker", [str(path)], log)
-    said = worker.event(10)
+    said = worker.event(PATIENCE_S)
     if said != {"event": "ready"}:
         worker.stop()
         raise AssertionError(said, (folder / "log.txt").read_text())
     return worker
 
 
-def drive(folder: Path, made: dict[str, Any], timeout: float = 20) -> Outcome:
+def drive(folder: Path, made: dict[str, Any]) -> Outcome:
     """Runs the plan to its end."""
     worker = start(folder, made)
     start_ns = time.monotonic_ns() + SECOND // 10
     worker.tell(f"start {start_ns}")
-    said = worker.event(timeout)
+    said = worker.event(PATIENCE_S)
     worker.stop()
+    if said in (None, {"event": "ended"}):
+        raise AssertionError(said, worker.status, (folder / "log.txt").read_text())
     outcome = decode(folder, made, start_ns)
     outcome.said = said
     return outcome

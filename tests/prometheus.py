@@ -10,8 +10,7 @@ from pathlib import Path
 
 import httpx
 
-READY_S = 20.0
-FIRST_SCRAPE_S = 30.0  # it comes about six seconds after the start
+from tests.loads import PATIENCE_S, wait_until
 
 
 def program(repository: Path) -> str | None:
@@ -31,7 +30,7 @@ class StartedPrometheus:
                 [
                     path, f"--config.file={folder / 'prometheus.yml'}",
                     f"--storage.tsdb.path={folder / 'data'}",
-                    "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.timeout=5s",
+                    "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle", "--query.timeout=60s",
                 ],
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
@@ -40,7 +39,7 @@ class StartedPrometheus:
     def scrape(self, jobs: Mapping[str, str]) -> None:
         """Scrapes these jobs from now on, and returns when each of them is up."""
         self._configure(jobs)
-        httpx.post(f"{self.url}/-/reload").raise_for_status()
+        httpx.post(f"{self.url}/-/reload", timeout=PATIENCE_S).raise_for_status()
         self.await_up(jobs)
 
     def await_up(self, jobs: Mapping[str, str]) -> None:
@@ -50,18 +49,16 @@ class StartedPrometheus:
 
     def await_value(self, query: str, wanted: float) -> None:
         """Waits until a query gives one series of that value."""
-        deadline = time.monotonic() + FIRST_SCRAPE_S
-        while self.value(query) != wanted:
-            assert time.monotonic() < deadline, f"{query} gives {self.value(query)}, not {wanted}"
-            time.sleep(0.2)
+        wait_until(lambda: self.value(query) == wanted, f"{query} does not give {wanted}")
 
     def value(self, query: str) -> float | None:
-        found = httpx.get(f"{self.url}/api/v1/query", params={"query": query}).json()["data"]["result"]
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": query}, timeout=PATIENCE_S)
+        found = answer.json()["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
     def stop(self) -> None:
         self._process.terminate()
-        self._process.wait(20)
+        self._process.wait(PATIENCE_S)
 
     def _configure(self, jobs: Mapping[str, str]) -> None:
         """Writes the configuration; JSON is YAML."""
@@ -70,8 +67,8 @@ class StartedPrometheus:
         (self._folder / "prometheus.yml").write_text(json.dumps(config))
 
     def _address(self) -> str:
-        deadline = time.monotonic() + READY_S
-        while not (found := re.search(r'msg="Listening on" address=(\S+)', self._log.read_text())):
+        deadline = time.monotonic() + PATIENCE_S
+        while not (found := re.search(r'msg="Listening on" address=(\S+)\s', self._log.read_text())):
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < deadline, self._log.read_text()
             time.sleep(0.05)

@@ -66,7 +66,11 @@ VALUES = [
 words = st.one_of(st.sampled_from(FLAGS), st.sampled_from(VALUES), st.text(max_size=12))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(command=st.sampled_from(COMMANDS), rest=st.lists(words, max_size=5))
 def test_any_command_line_ends_with_2_and_one_message(
     command: str,

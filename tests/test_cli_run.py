@@ -17,6 +17,7 @@ import pytest
 import hxbench as hx
 from hxbench import cli
 from tests import servers
+from tests.loads import await_load
 from tests.servers import Behaviour, Server, plain
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -69,8 +70,11 @@ def test_run_records_and_the_rest_follows_from_the_folder_alone(
 
 def test_an_objective_that_holds_certifies(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {max: 5 s}, throughput_tokens: '>= 1'", CLOSED)
-    assert 0 == cli.run_command(["certify", path])
-    assert "CERTIFIED" == certificate(workplace)["status"]
+    status, judged = cli.run_command(["certify", path]), certificate(workplace)
+    undecided = [each["noise"] for each in judged["verdicts"] if each["verdict"] != "PASS"]
+    # A busy machine may leave something undecided, but nothing else does.
+    assert all(undecided), judged["verdicts"]
+    assert (status, judged["status"]) == ((3, "CONDITIONAL") if undecided else (0, "CERTIFIED"))
     (run,) = (workplace / "outputs").glob("2*")
     assert f'href="./{run.name}/certificate.html"' in (workplace / "outputs" / "index.html").read_text()
 
@@ -206,13 +210,13 @@ def test_a_signal_stops_the_load_and_keeps_what_was_measured(
     with Server(Behaviour(chat=lambda r: servers.stream(4, 0.05, 0.01))) as server:
         path = profile(workplace, server, "ttft: {p50: 5 s}", "users: 2, warmup: 0 s, measure: 60 s")
         command = [sys.executable, "-m", "hxbench.cli", "certify", path, "--out", "stopped"]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            deadline = time.monotonic() + 30
-            while len(server.chats) < 8:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            await_load(server, 8, process)
             process.send_signal(number)
-            assert status == process.wait(60)
+            _, said = process.communicate(timeout=120)
+            assert status == process.returncode, said
         seen = len(server.chats)
         time.sleep(0.3)
         assert seen == len(server.chats)

@@ -20,6 +20,7 @@ from hxbench import cli
 from hxbench.cli import side_by_side
 from hxbench.record import lock
 from tests import servers
+from tests.loads import await_load
 from tests.servers import Behaviour, Server
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -171,9 +172,9 @@ def test_an_interrupt_ends_all_and_what_was_recorded_can_be_rendered(workplace: 
         long = profile(workplace, "second", slow.url, load="users: 2, warmup: 0 s, measure: 60 s")
         command = [sys.executable, "-m", "hxbench.cli", "certify", names[0], long, names[1]]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            wait_until(lambda: len(slow.chats) > 8)
+            await_load(slow, 2, process)
             process.send_signal(signal.SIGINT)
-            out, said = process.communicate(timeout=60)
+            out, said = process.communicate(timeout=120)
     assert (130, "") == (process.returncode, out), said
     found = runs(workplace / "outputs")
     assert ["first", "second"] == sorted(found)
@@ -198,7 +199,7 @@ def test_an_interrupt_before_the_first_request_of_one_ends_all(
 
 
 def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not done():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -278,7 +279,7 @@ def test_an_interrupt_stops_what_is_being_rendered_and_says_how_to_go_on(
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait_until(lambda: (workplace / "one" / "notebooks" / "validation.ipynb").exists())
         process.send_signal(signal.SIGTERM)
-        out, said = process.communicate(timeout=60)
+        out, said = process.communicate(timeout=120)
     assert (143, "") == (process.returncode, out), said
     ones, others = (str(workplace / name) for name in both)
     assert f"their pages: hxbench render {ones} {others}" in said

@@ -251,7 +251,7 @@ def test_the_reference_server_takes_conversations_with_users_who_think(
         run = measured(
             server.url, "conversations",
             **{"load.users": 3, "load.requests": 30, "limits.requests": 40, "target.model": "reference",
-               "load.think_time": {"distribution": "exponential", "mean": "20 ms"}},
+               "load.think_time": {"distribution": "exponential", "mean": "100 ms"}},
         )  # fmt: skip
     finally:
         server.stop()
@@ -262,7 +262,7 @@ def test_the_reference_server_takes_conversations_with_users_who_think(
     meant = [load.thinking_s(seed, request_id) for request_id in thought.index]
     assert all(late >= 0 for late in thought - meant)
     lag = rows["send_lag_s"].dropna()
-    assert lag.median() < 0.01
+    assert lag.median() < 0.05  # of the thinking, some 70 ms, there is nothing in it
 
 
 def gaps(rows: pd.DataFrame) -> pd.Series:

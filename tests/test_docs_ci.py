@@ -103,7 +103,7 @@ def shell(tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch) -> 
         hxbench.chmod(0o755)
         return subprocess.run(
             ["sh", str(repository / FOLDER / "certify.sh"), *arguments],
-            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300,
+            cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900,
             env=os.environ | {"PATH": f"{hxbench.parent}:{os.environ['PATH']}"} | environment,
         )  # fmt: skip
 

@@ -19,6 +19,7 @@ from hxbench.records import run_directory
 from hxbench.render import past_runs
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.servers.model import model_file
+from tests.loads import wait_until
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -159,7 +160,7 @@ def test_a_check_is_no_run_and_no_earlier_attempt_of_one(recorded: Path) -> None
 
 
 def started(*arguments: str) -> "subprocess.Popen[str]":
-    """A check of growth in the folder `cut`, once its step has begun."""
+    """A check of growth in the folder `cut`, once its server is sampled."""
     command = [
         sys.executable,
         "-m",
@@ -172,10 +173,12 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
         *arguments,
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("step 1 of 1"):
-            break
+    sampled = Path("cut") / "journal" / "t1-sampler.jsonl"
+    wait_until(
+        lambda: process.poll() is not None or (sampled.exists() and "rss_bytes" in sampled.read_text()),
+        "no server was sampled",
+    )
+    assert process.poll() is None, process.stderr and process.stderr.read()
     return process
 
 
@@ -183,13 +186,11 @@ def test_a_server_that_is_killed_leaves_its_step_undecided_and_says_so(
     recorded: Path, workplace: Path
 ) -> None:
     with started() as process:
-        server = None
-        while server is None:
-            family = psutil.Process(process.pid).children(recursive=True)
-            server = next((each for each in family if "hxbench.servers.embedded" in each.cmdline()), None)
-        time.sleep(4)
+        family = psutil.Process(process.pid).children(recursive=True)
+        server = next(each for each in family if "hxbench.servers.embedded" in each.cmdline())
+        time.sleep(3)  # past the rest before the load
         server.kill()
-        assert 3 == process.wait(120)
+        assert 3 == process.wait(300)
     assert {("INCONCLUSIVE", "not every process of the server was sampled: one ended")} == {
         (each.verdict, each.reason) for each in hx.open_memory(workplace / "cut").found
     }
@@ -213,9 +214,9 @@ def test_a_server_that_does_not_start_is_one_line_and_leaves_the_reason(
 
 def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workplace: Path) -> None:
     with started() as process:
-        time.sleep(2.5)
+        time.sleep(1)
         process.send_signal(signal.SIGINT)
-        assert 130 == process.wait(120)
+        assert 130 == process.wait(300)
     check = hx.open_memory(workplace / "cut")
     assert (signal.SIGINT, []) == (check.signal, check.faults)
     assert len(check.series) > 0

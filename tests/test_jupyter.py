@@ -2,9 +2,11 @@
 
 import inspect
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from hxbench.render import run_view
 from hxbench.render.frames import Frames
 from hxbench.render.sweep_view import SweepFigures
 from tests import servers
+from tests.loads import PATIENCE_S, wait_until
 from tests.servers import Behaviour, Server, plain
 
 PROFILE = """\
@@ -46,14 +49,15 @@ def kernel(tmp_path: Path) -> Iterator[BlockingKernelClient]:
 
 @contextmanager
 def started(folder: Path) -> Iterator[BlockingKernelClient]:
-    manager = KernelManager(transport="ipc", ip=str(folder / "k"))
+    short = Path(tempfile.mkdtemp(prefix="k", dir="/tmp"))  # the path of a socket has 107 characters
+    manager = KernelManager(transport="ipc", ip=str(short / "k"))
     arguments = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     manager._kernel_spec = KernelSpec(argv=arguments, language="python")
     environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython"), "PYTHONWARNINGS": "ignore"}
     manager.start_kernel(cwd=str(folder), env=environment)
     client = manager.client()
     client.start_channels()
-    client.wait_for_ready(timeout=60)
+    client.wait_for_ready(timeout=PATIENCE_S)
     client.manager = manager
     try:
         yield client
@@ -61,14 +65,15 @@ def started(folder: Path) -> Iterator[BlockingKernelClient]:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+        shutil.rmtree(short)
 
 
-def wait_for_result(client: BlockingKernelClient, message: str, timeout: float = 60) -> tuple[str, str]:
+def wait_for_result(client: BlockingKernelClient, message: str) -> tuple[str, str]:
     """Returns the status of an execution and all text it put out."""
     shown: list[str] = []
-    deadline = time.monotonic() + timeout
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        said = client.get_iopub_msg(timeout=timeout)
+        said = client.get_iopub_msg(timeout=PATIENCE_S)
         if said["parent_header"].get("msg_id") != message:
             continue
         content: dict[str, Any] = said["content"]
@@ -77,13 +82,13 @@ def wait_for_result(client: BlockingKernelClient, message: str, timeout: float =
         shown += content.get("traceback", [])
         if content.get("execution_state") == "idle":
             return reply(client, message)["status"], "".join(shown)
-    raise AssertionError("the cell did not end")
+    raise AssertionError(f"the cell did not end: {''.join(shown)}")
 
 
 def reply(client: BlockingKernelClient, message: str) -> dict[str, Any]:
     """Returns the answer to a message; of a kernel that starts slowly there are others before it."""
     while True:
-        said = client.get_shell_msg(timeout=60)
+        said = client.get_shell_msg(timeout=PATIENCE_S)
         if said["parent_header"].get("msg_id") == message:
             return dict(said["content"])
 
@@ -96,14 +101,11 @@ def test_interrupting_a_cell_keeps_what_was_measured(kernel: BlockingKernelClien
     with Server(Behaviour(chat=lambda _: servers.stream(4, 0.05, 0.01))) as server:
         (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url))
         message = kernel.execute('import hxbench as hx\nrun = hx.run("profile.yaml", "run")\nrun')
-        deadline = time.monotonic() + 60
-        while len(server.chats) < 8:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        wait_until(lambda: len(server.chats) >= 12, "the load never began")
         kernel.manager.signal_kernel(signal.SIGINT)
-        time.sleep(1.0)
-        seen = len(server.chats)
         status, shown = wait_for_result(kernel, message)
+        seen = len(server.chats)
+        time.sleep(0.3)
         assert seen == len(server.chats)
     assert "ok" == status, shown
     assert "INCOMPLETE" in shown
@@ -124,7 +126,7 @@ def test_an_interrupt_before_the_first_request_is_an_error_and_leaves_nothing_be
     with Server(Behaviour(health=unready)) as server:
         (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url))
         message = kernel.execute('import hxbench as hx\nrun = hx.run("profile.yaml")')
-        assert asked.wait(60)
+        assert asked.wait(PATIENCE_S)
         kernel.manager.signal_kernel(signal.SIGINT)
         status, shown = wait_for_result(kernel, message)
     assert "error" == status, shown
@@ -176,9 +178,9 @@ def test_a_mistake_in_a_cell_is_one_line_that_says_what_to_do(
     shared: BlockingKernelClient, code: str
 ) -> None:
     message = shared.execute(code)
-    errors, deadline = [], time.monotonic() + 60
+    errors, deadline = [], time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        said = shared.get_iopub_msg(timeout=60)
+        said = shared.get_iopub_msg(timeout=PATIENCE_S)
         mine = said["parent_header"].get("msg_id") == message
         errors += [said["content"]] if mine and said["msg_type"] == "error" else []
         if mine and said["content"].get("execution_state") == "idle":
@@ -301,10 +303,7 @@ def test_closing_the_tab_loses_nothing(kernel: BlockingKernelClient, tmp_path: P
         (tmp_path / "profile.yaml").write_text(PROFILE.format(url=server.url).replace("60 s", "1 s"))
         kernel.execute('import hxbench as hx\nrun = hx.run("profile.yaml")')
         kernel.stop_channels()  # nobody listens any more
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "outputs" / "latest").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        wait_until((tmp_path / "outputs" / "latest").exists, "the run did not come to its end")
     run = hx.open(tmp_path / "outputs" / "latest")
     assert {"ok"} == set(run.requests["outcome"])
     assert "complete" == run.records.ending["state"]

@@ -3,17 +3,18 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import hxbench as hx
 from hxbench import workbench
 from tests import servers
+from tests.loads import await_gone, wait_until
 from tests.servers import Behaviour, Request, Server
 
 PROFILE = """\
@@ -101,14 +102,13 @@ def test_a_run_killed_after_a_look_keeps_the_trials_before_and_after_it(
     profile(tmp_path, failing.url, "error_rate: 33 %")
     command = [sys.executable, "-m", "hxbench.cli", "run", "profile.yaml", "--out", "run"]
     fifth = tmp_path / "run" / "journal" / "t5-w0.journal"
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
-        while not fifth.exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: fifth.exists() or process.poll() is not None, "it has no fifth trial", 300)
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        children = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGKILL)
-    time.sleep(5)  # for its children, which see their stdin end, and one more second of journal
+    for child in children:  # they see their stdin end
+        await_gone(child.pid)
     run = hx.open(tmp_path / "run")
     sizes = run.requests.groupby("trial").size()
     assert [24] * 4 == sizes.loc[1:4].tolist()

@@ -64,7 +64,7 @@ def executed(
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("HXBENCH_OUTPUTS", raising=False)
         return {
-            name: execute(name, folder / f"{name}.ipynb", given, 120) for name, given in PARAMETERS.items()
+            name: execute(name, folder / f"{name}.ipynb", given, 900) for name, given in PARAMETERS.items()
         }
 
 

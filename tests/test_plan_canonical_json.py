@@ -2,7 +2,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxbench import canonical_json
@@ -67,6 +67,7 @@ def test_what_has_no_json_form_is_a_type_error(value):
         canonical_json.encode(value)
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none()

@@ -147,7 +147,11 @@ def test_any_name_is_a_profile_or_one_line(name):
     check(answer(name))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["id", "prompt", "messages", "max_tokens", "expected"]), values))
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hxbench.record.children import Child
-from tests.loads import await_gone
+from tests.loads import PATIENCE_S, await_gone
 
 Start = Callable[[str], Child]
 # What a child program may do; each is put into a module of its own.
@@ -59,7 +59,7 @@ def start() -> Iterator[Start]:
 def test_a_child_hears_lines_and_is_heard(start: Start) -> None:
     child = start("echo")
     child.tell("hello")
-    assert {"event": "heard", "line": "hello"} == child.event(10)
+    assert {"event": "heard", "line": "hello"} == child.event(PATIENCE_S)
     assert "program_echo" == child.name
 
 
@@ -67,19 +67,19 @@ def test_a_child_that_says_nothing_is_waited_for_no_longer_than_asked(start: Sta
     child = start("silent")
     before = time.monotonic()
     assert child.event(0.05) is None
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < PATIENCE_S
     assert (None, None) == (child.status, child.wait(0.01))
 
 
 def test_the_end_of_stdin_ends_a_child(start: Start) -> None:
     child = start("silent")
-    child.stop()
+    child.stop(PATIENCE_S)
     assert 0 == child.status
 
 
 def test_a_child_that_does_not_listen_is_killed(start: Start) -> None:
     child = start("deaf")
-    assert {"event": "ready"} == child.event(10)
+    assert {"event": "ready"} == child.event(PATIENCE_S)
     child.stop(0.1)
     assert -signal.SIGKILL == child.status
 
@@ -93,31 +93,31 @@ def test_a_child_that_stands_still_is_killed_too(start: Start) -> None:
 
 def test_a_child_can_be_stopped_twice_and_told_things_after_its_end(start: Start) -> None:
     child = start("brief")
-    child.wait(10)
+    child.wait(PATIENCE_S)
     child.tell("are you there?")
-    child.stop()
+    child.stop(PATIENCE_S)
     child.stop()
     assert 0 == child.status
 
 
 def test_the_end_comes_behind_the_last_word(start: Start) -> None:
     child = start("brief")
-    child.wait(10)
+    child.wait(PATIENCE_S)
     assert [{"event": "finished"}, {"event": "ended"}, None] == [
-        child.event(10),
-        child.event(10),
+        child.event(PATIENCE_S),
+        child.event(PATIENCE_S),
         child.event(0),
     ]
 
 
 def test_lines_that_are_no_json_are_passed_over(start: Start) -> None:
     child = start("noisy")
-    assert [{"event": "said"}, {"event": "ended"}] == [child.event(10), child.event(10)]
-    assert 3 == child.wait(10)
+    assert [{"event": "said"}, {"event": "ended"}] == [child.event(PATIENCE_S), child.event(PATIENCE_S)]
+    assert 3 == child.wait(PATIENCE_S)
 
 
 def test_a_child_that_cannot_even_begin_ends_at_once(start: Start) -> None:
-    assert {"event": "ended"} == start("of_nobody").event(10)
+    assert {"event": "ended"} == start("of_nobody").event(PATIENCE_S)
 
 
 def test_an_interrupt_of_the_terminal_does_not_reach_a_child(start: Start) -> None:
@@ -142,7 +142,7 @@ def test_a_child_ends_when_its_parent_is_killed(number: signal.Signals) -> None:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         parent.send_signal(number)
-    await_gone(pid, 5)
+    await_gone(pid)
 
 
 TELLS_WHY = """
@@ -162,8 +162,8 @@ def test_a_child_can_tell_a_stop_from_its_parents_death(tmp_path: Path, killed: 
     (tmp_path / "program_why.py").write_text(TELLS_WHY)
     code = (
         "import subprocess, sys\nfrom hxbench.record.children import Child\n"
-        "child = Child('program_why', [sys.argv[1]], subprocess.DEVNULL)\nchild.event(10)\n"
-        "child.tell('anything')\nprint(child.pid, flush=True)\nsys.stdin.read()\nchild.stop()"
+        "child = Child('program_why', [sys.argv[1]], subprocess.DEVNULL)\nchild.event(60)\n"
+        "child.tell('anything')\nprint(child.pid, flush=True)\nsys.stdin.read()\nchild.stop(60)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "why")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
@@ -171,5 +171,5 @@ def test_a_child_can_tell_a_stop_from_its_parents_death(tmp_path: Path, killed: 
         pid = int(parent.stdout.readline())
         if killed:
             parent.kill()
-    await_gone(pid, 5)
+    await_gone(pid)
     assert ("orphaned" if killed else "asked") == (tmp_path / "why").read_text().strip()

@@ -18,7 +18,7 @@ from hxbench.records import tables
 from hxbench.records.journal import Kind, Writer
 from hxbench.records.schemas import CLOCK, PHASES, REQUESTS, SCHEDULE, TABLES, TARGET
 from hxbench.wire.dialects import answers
-from tests.loads import await_gone
+from tests.loads import PATIENCE_S, await_gone
 from tests.servers import DONE, END, STREAM_HEAD, delta, event, plain, usage
 
 MS = 1_000_000
@@ -72,13 +72,13 @@ def requests(run_dir: Path) -> pd.DataFrame:
 
 def progress(child: Child, until: str, value: object) -> dict[str, Any]:
     """The first progress in which a figure has this value."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
-        said = child.event(20)
+        said = child.event(PATIENCE_S)
         assert said is not None
         if said.get(until) == value:
             return said
-    raise AssertionError(f"never said {until} {value}")
+    raise AssertionError(f"never said {until} {value}; last {said}")
 
 
 def told(run_dir: Path) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def test_a_growing_journal_is_followed_and_the_tables_come_at_the_end(run_dir: P
     writer.add(Kind.END, 2, 230 * MS)
     finished(writer)
     progress(child, "failed", 1)
-    child.stop()
+    child.stop(PATIENCE_S)
     assert "finished" == progress(child, "event", "finished")["event"]
     assert (0, WHOLE) == (child.status, names(run_dir))
     assert ["ok", "ok", "failed"] == requests(run_dir)["outcome"].tolist()
@@ -208,7 +208,7 @@ def test_what_a_worker_writes_after_the_end_was_asked_for_is_still_decoded(run_d
     writer.add(Kind.READ, 1, 220 * MS, ANSWER)
     writer.add(Kind.END, 1, 230 * MS)
     finished(writer)
-    child.stop(20)
+    child.stop(PATIENCE_S)
     assert ["ok", "ok", "cancelled"] == requests(run_dir)["outcome"].tolist()
 
 
@@ -217,7 +217,7 @@ def test_trials_have_their_own_journals_phases_and_rows(run_dir: Path) -> None:
     for trial, numbers in ((1, (0, 1, 2)), (2, (3, 4, 5))):
         finished(journal(run_dir, trial, *numbers))
     progress(child, "ok", 6)
-    child.stop(20)
+    child.stop(PATIENCE_S)
     assert [1, 1, 1, 2, 2, 2] == requests(run_dir)["trial"].tolist()
     phases = tables.read(run_dir / "records" / "phases.parquet", PHASES)
     assert [(1, 1), (2, 2)] == list(zip(phases["trial"], phases["start_ns"], strict=True))
@@ -227,8 +227,8 @@ def test_trials_have_their_own_journals_phases_and_rows(run_dir: Path) -> None:
 
 def test_a_run_without_any_request_has_empty_tables(run_dir: Path) -> None:
     child = start(run_dir)
-    assert child.event(20) is not None
-    child.stop(20)
+    assert child.event(PATIENCE_S) is not None
+    child.stop(PATIENCE_S)
     assert (0, WHOLE) == (len(requests(run_dir)), names(run_dir))
 
 
@@ -252,7 +252,7 @@ def test_keys_are_taken_out_of_errors(run_dir: Path, monkeypatch: pytest.MonkeyP
     child = start(run_dir, secret_names=["A_KEY"])
     finished(journal(run_dir, 1, 0, body=plain(401, f"bad key {SECRET}")))
     progress(child, "failed", 1)
-    child.stop(20)
+    child.stop(PATIENCE_S)
     assert "HTTP 401: bad key [redacted]" == requests(run_dir)["error"][0]
 
 
@@ -260,8 +260,8 @@ def test_a_folder_that_cannot_be_written_is_said(run_dir: Path) -> None:
     (run_dir / "records" / "schedule.parquet").unlink()
     (run_dir / "records").rmdir()
     child = start(run_dir)
-    said = child.event(20)
-    child.stop()
+    said = child.event(PATIENCE_S)
+    child.stop(PATIENCE_S)
     assert said is not None
     assert ("failed", 1) == (said["event"], child.status)
     assert "No such file or directory" in said["reason"]
@@ -272,7 +272,7 @@ def test_a_missing_schedule_is_said(run_dir: Path) -> None:
     journal(run_dir, 1, 0).close()
     child = start(run_dir)
     said = progress(child, "event", "failed")
-    child.stop()
+    child.stop(PATIENCE_S)
     assert "schedule.parquet" in said["reason"]
 
 
@@ -282,7 +282,7 @@ from hxbench.record.children import Child
 with open(sys.argv[3], "wb") as log:
     child = Child("hxbench.record.decoder", [sys.argv[1], sys.argv[2]], log)
 print(child.pid, flush=True)
-child.event(20)
+child.event(100)
 print("following", flush=True)
 sys.stdin.read()
 """

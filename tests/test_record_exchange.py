@@ -14,7 +14,7 @@ from hxbench.records.journal import Kind, Reader, Writer
 from hxbench.wire import http
 from hxbench.wire.openai import DIALECT
 from tests import servers
-from tests.loads import SECOND
+from tests.loads import PATIENCE_S, SECOND
 from tests.servers import STREAM_HEAD, Behaviour, Request, Server, delta, event
 
 MS = 1_000_000
@@ -49,7 +49,7 @@ class Wired:
         self.ended += 1
 
     def turn_until_ended(self, count: int) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while self.ended < count:
             self.loop.turn()
             assert time.monotonic() < deadline
@@ -67,17 +67,17 @@ class Wired:
 def test_each_of_many_exchanges_is_ended_at_its_own_limit_and_the_others_go_on(
     tmp_path: Path, server: Server
 ) -> None:
-    wired = Wired(tmp_path, server, Limits(5 * SECOND, SECOND // 5, 5 * SECOND))
+    wired = Wired(tmp_path, server, Limits(60 * SECOND, SECOND, 60 * SECOND))
     for number in range(12):
-        wired.send(number, tokens=0 if number % 3 == 0 else 30)
+        wired.send(number, tokens=0 if number % 3 == 0 else 60)
     wired.turn_until_ended(12)
     for number, (took_ms, why) in wired.close().items():
         if number % 3 == 0:
-            assert "time limit: no first token within 200 ms" == why
-            assert 200 <= took_ms < 500
+            assert "time limit: no first token within 1 s" == why
+            assert 1000 <= took_ms < 9000
         else:
             assert "" == why
-            assert took_ms > 500
+            assert took_ms > 1000
 
 
 def test_a_stall_is_ended_at_its_limit_although_the_one_to_the_first_token_is_longer(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_stall_is_ended_at_its_limit_although_the_one_to_the_first_token_is_lo
         wired.turn_until_ended(1)
     ((took_ms, why),) = wired.close().values()
     assert "time limit: no token for 200 ms" == why
-    assert 300 <= took_ms < 1500
+    assert 300 <= took_ms < 8000
 
 
 def test_exchanges_that_have_ended_leave_neither_themselves_nor_timers(
@@ -106,11 +106,11 @@ def test_exchanges_that_have_ended_leave_neither_themselves_nor_timers(
 
 
 def test_after_a_quiet_time_limits_hold_again(tmp_path: Path, server: Server) -> None:
-    wired = Wired(tmp_path, server, Limits(SECOND, SECOND // 10, SECOND))
+    wired = Wired(tmp_path, server, Limits(60 * SECOND, SECOND // 10, 60 * SECOND))
     wired.send(1, tokens=1)
     wired.turn_until_ended(1)
     wired.loop.at(time.monotonic_ns() + SECOND // 5, lambda: wired.send(2, tokens=0))
     wired.turn_until_ended(2)
     took_ms, why = wired.close()[2]
     assert "time limit: no first token within 100 ms" == why
-    assert 100 <= took_ms < 400
+    assert 100 <= took_ms < 9000

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from hxbench.records.journal import Kind, Reader
 from tests import loads, servers
-from tests.loads import SECOND, closed, drive, plan
+from tests.loads import SECOND, closed, drive, plan, wait_until
 from tests.servers import CLOSE, END, RESET, STREAM_HEAD, Behaviour, Request, Server, chunk, delta, event
 
 
@@ -33,7 +34,7 @@ def closing(_: Request) -> Iterator[Any]:
 
 def test_a_connection_that_dies_while_idle_costs_nothing(tmp_path: Path) -> None:
     with Server(Behaviour(chat=closing)) as server:
-        outcome = drive(tmp_path, arrivals(tmp_path, server.url, 0.1, 0.2, 0.3, 0.4))
+        outcome = drive(tmp_path, arrivals(tmp_path, server.url, 0.1, 0.8, 0.9, 1.0))
     assert [("ok", 1)] * 4 == [(row["outcome"], row["attempt"]) for row in outcome.requests]
     assert 4 == sum(row["connected_ns"] is not None for row in outcome.requests)
 
@@ -49,49 +50,36 @@ def test_a_connection_closed_after_a_long_rest_says_nothing_about_the_others(tmp
             yield CLOSE
 
     with Server(Behaviour(chat=rest)) as server:
-        outcome = drive(tmp_path, arrivals(tmp_path, server.url, 0.05, 1.3, 1.4))
+        outcome = drive(tmp_path, arrivals(tmp_path, server.url, 0.05, 2.0, 2.6))
     assert [True, True, False] == [row["connected_ns"] is not None for row in outcome.requests]
 
 
 def test_a_connection_that_died_while_the_generator_stood_still_costs_one_attempt(tmp_path: Path) -> None:
+    answered, stands, reset = (threading.Event() for _ in range(3))
+
     def reset_later(_: Request) -> Iterator[Any]:
         yield from servers.stream(2)
-        yield 0.25
+        answered.set()
+        stands.wait(loads.PATIENCE_S)
+        reset.set()
         yield RESET
 
     with Server(Behaviour(chat=reset_later)) as server:
-        made = arrivals(tmp_path, server.url, 0.1, 0.5)
+        made = arrivals(tmp_path, server.url, 0.05, 1.5)
         worker = loads.start(tmp_path, made)
-        worker.tell(f"start {time.monotonic_ns() + SECOND // 20}")
-        time.sleep(0.3)
+        start_ns = time.monotonic_ns()
+        worker.tell(f"start {start_ns}")
+        assert answered.wait(loads.PATIENCE_S)
+        time.sleep(0.5)  # for the worker to read the answer
         os.kill(worker.pid, signal.SIGSTOP)
-        time.sleep(0.5)
+        stands.set()
+        assert reset.wait(loads.PATIENCE_S)
+        time.sleep(max(0.1, (start_ns - time.monotonic_ns()) / SECOND + 1.6))  # till the second is due
         os.kill(worker.pid, signal.SIGCONT)
-        assert {"event": "finished"} == worker.event(10)
+        assert {"event": "finished"} == worker.event(loads.PATIENCE_S)
         worker.stop()
     rows = loads.decode(tmp_path, made, 0).requests
     assert [("ok", 1), ("ok", 2)] == [(row["outcome"], row["attempt"]) for row in rows]
-
-
-class Impatient(Server):
-    """Says 408 to the first connection before it has asked anything, as proxies do."""
-
-    impatient = True
-
-    def _serve(self, connection: socket.socket) -> None:
-        if self.impatient:
-            self.impatient = False
-            connection.sendall(servers.plain(408, "too slow", extra="Connection: close\r\n"))
-            connection.close()
-            return
-        super()._serve(connection)
-
-
-def test_an_answer_before_the_request_is_no_answer_to_it(tmp_path: Path) -> None:
-    with Impatient() as server:
-        row = drive(tmp_path, arrivals(tmp_path, server.url, 0.2)).only
-    assert ("ok", 1) == (row["outcome"], row["attempt"])
-    assert row["connect_start_ns"] >= row["due_ns"]
 
 
 @pytest.mark.parametrize(
@@ -111,22 +99,24 @@ def test_a_connection_still_being_made_when_its_request_is_due_counts_as_its_tim
             each.connect_ex(full.getsockname())
         limits = {"total": SECOND // 5, "first_token": SECOND, "stall": SECOND}
         url = f"http://127.0.0.1:{full.getsockname()[1]}"
-        row = drive(tmp_path, arrivals(tmp_path, url, 0.2, limits=limits)).only
+        rows = drive(tmp_path, arrivals(tmp_path, url, 0.2, 0.4, 0.6, limits=limits)).requests
         for each in waiting:
             each.close()
-    assert ("connect", "time limit: not done within 200 ms") == (row["error_phase"], row["error"])
-    assert row["connect_start_ns"] < row["due_ns"] <= row["dispatched_ns"]
+    assert {("connect", "time limit: not done within 200 ms")} == {
+        (row["error_phase"], row["error"]) for row in rows
+    }
+    # Ahead of its time, unless the generator stood still just then.
+    assert any(row["connect_start_ns"] < row["due_ns"] <= row["dispatched_ns"] for row in rows)
 
 
 def test_a_stop_leaves_what_was_not_due_yet_cancelled_and_the_rest_unfinished(tmp_path: Path) -> None:
-    with Server(Behaviour(chat=lambda _: servers.stream(100, gap_s=0.05))) as server:
-        made = arrivals(tmp_path, server.url, 0.05, 0.1, 9, 9, 9)
+    with Server(Behaviour(chat=lambda _: servers.stream(10_000, gap_s=0.05))) as server:
+        made = arrivals(tmp_path, server.url, 0.05, 0.1, 99, 99, 99)
         worker = loads.start(tmp_path, made)
         start_ns = time.monotonic_ns()
         worker.tell(f"start {start_ns}")
-        while len(server.chats) < 2:
-            time.sleep(0.01)
-        worker.stop()
+        wait_until(lambda: len(server.chats) >= 2, "the first two were not sent")
+        worker.stop(loads.PATIENCE_S)
         assert 2 == len(server.chats)
     outcome = loads.decode(tmp_path, made, start_ns)
     assert ["unfinished"] * 2 + ["cancelled"] * 3 == [
@@ -140,7 +130,7 @@ def test_a_stop_before_the_start_cancels_everything(tmp_path: Path, users: int |
     with Server() as server:
         due = None if users else 0.1
         made = plan(tmp_path, server.url, [("measure", due)] * 3, users=users, measure_ns=SECOND)
-        loads.start(tmp_path, made).stop()
+        loads.start(tmp_path, made).stop(loads.PATIENCE_S)
         assert [] == server.chats
     assert ["cancelled"] * 3 == [row["outcome"] for row in loads.decode(tmp_path, made, 0).requests]
 
@@ -149,9 +139,9 @@ def test_a_stop_between_start_and_first_request_sends_none(tmp_path: Path) -> No
     with Server() as server:
         made = plan(tmp_path, server.url, closed(3), warmup_ns=SECOND)
         worker = loads.start(tmp_path, made)
-        worker.tell(f"start {time.monotonic_ns() + 10 * SECOND}")
+        worker.tell(f"start {time.monotonic_ns() + 100 * SECOND}")
         time.sleep(0.1)
-        worker.stop()
+        worker.stop(loads.PATIENCE_S)
         assert [] == server.chats
 
 
@@ -163,10 +153,10 @@ def test_an_open_loop_warms_up_and_drains(tmp_path: Path) -> None:
     assert outcome.decoder is not None
     phases = outcome.decoder.phases
     assert ["warmup", "measure", "drain"] == list(phases)
-    assert phases["warmup"][1] == pytest.approx(phases["measure"][0], abs=5_000_000)
-    assert phases["measure"][1] == pytest.approx(phases["drain"][0], abs=5_000_000)
+    edges = [edge or 0 for phase in phases.values() for edge in phase]
+    assert sorted(edges) == edges
     done = max(row["done_ns"] for row in outcome.requests)
-    assert 0 <= (phases["drain"][1] or 0) - done < 50_000_000
+    assert 0 <= edges[-1] - done < SECOND  # nothing is waited for behind the last answer
     assert ["ok"] * 4 == [row["outcome"] for row in outcome.requests]
 
 
@@ -238,7 +228,7 @@ def test_a_disk_that_fills_up_under_the_load_is_said_and_what_was_written_is_rea
         worker = loads.start(tmp_path, made)
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
         worker.tell(f"start {time.monotonic_ns()}")
-        said = worker.event(20)
+        said = worker.event(loads.PATIENCE_S)
         worker.stop()
     assert {
         "event": "failed",
@@ -256,7 +246,7 @@ def test_descriptors_that_run_out_are_not_the_servers_failure(tmp_path: Path) ->
         worker = loads.start(tmp_path, made)
         resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (20, 20))
         worker.tell(f"start {time.monotonic_ns()}")
-        said = worker.event(20)
+        said = worker.event(loads.PATIENCE_S)
         worker.stop()
     assert {
         "event": "failed",
@@ -294,17 +284,17 @@ def test_a_key_in_a_broken_head_is_in_no_error(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_worker_that_waits_uses_next_to_no_processor_time(tmp_path: Path) -> None:
-    with Server(Behaviour(chat=lambda _: servers.stream(2, first_s=1.0))) as server:
+    with Server(Behaviour(chat=lambda _: servers.stream(2, first_s=60.0))) as server:
         made = plan(tmp_path, server.url, closed(4), users=4)
         worker = loads.start(tmp_path, made)
         worker.tell(f"start {time.monotonic_ns()}")
+        wait_until(lambda: len(server.chats) == 4, "four users did not ask")
         time.sleep(0.2)
         process = psutil.Process(worker.pid)
         before = process.cpu_times()
         time.sleep(0.6)
         after = process.cpu_times()
-        assert {"event": "finished"} == worker.event(10)
-        worker.stop()
+        worker.stop(loads.PATIENCE_S)
     assert after.user + after.system - before.user - before.system <= 0.02
 
 
@@ -315,21 +305,17 @@ def test_a_worker_ends_as_soon_as_its_last_answer_has(tmp_path: Path) -> None:
     entries = list(Reader(Path(made["journal"])).entries())
     last = max(entry.time_ns for entry in entries if entry.kind == Kind.END)
     assert entries[-1].kind == Kind.FINISHED
-    assert entries[-1].time_ns - last < 50_000_000
+    assert entries[-1].time_ns - last < SECOND
 
 
 def test_many_requests_leave_no_memory_behind(tmp_path: Path) -> None:
     with Server(Behaviour(chat=lambda _: servers.stream(1))) as server:
-        made = plan(tmp_path, server.url, closed(4000), limits={
-            "total": 600 * SECOND, "first_token": 600 * SECOND, "stall": 600 * SECOND,
-        })  # fmt: skip
+        made = plan(tmp_path, server.url, closed(4000))
         worker = loads.start(tmp_path, made)
         worker.tell(f"start {time.monotonic_ns()}")
-        while len(server.chats) < 500:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.chats) >= 500, "500 were not asked")
         before = psutil.Process(worker.pid).memory_info().rss
-        while len(server.chats) < 3500:
-            time.sleep(0.01)
+        wait_until(lambda: len(server.chats) >= 3500, "3500 were not asked")
         after = psutil.Process(worker.pid).memory_info().rss
         worker.stop()
     assert after - before < 3_000_000  # the journal's buffer is flushed at 1 MiB

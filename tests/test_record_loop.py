@@ -10,6 +10,7 @@ import pytest
 
 from hxbench.record import loop as loops
 from hxbench.record.loop import BOTH, READ, Loop
+from tests.loads import PATIENCE_S
 
 MS = 1_000_000
 
@@ -19,7 +20,7 @@ def later(ms: float) -> int:
 
 
 def turn_until(loop: Loop, done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while not done():
         loop.turn()
         assert time.monotonic() < deadline
@@ -166,6 +167,6 @@ def test_a_system_without_adjustable_timers_will_do(monkeypatch: pytest.MonkeyPa
 def test_a_loop_with_nothing_to_do_sleeps() -> None:
     loop, ran = Loop(), []
     loop.at(later(200), lambda: ran.append(1))
-    before = time.process_time()
+    before = time.thread_time()
     turn_until(loop, lambda: ran)
-    assert time.process_time() - before < 0.02
+    assert time.thread_time() - before < 0.02

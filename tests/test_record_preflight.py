@@ -35,7 +35,7 @@ KEY = "canary-key/42"
 
 
 def profile(url: str = "http://127.0.0.1:1", **changed: Any) -> Profile:
-    given = {"target.server": url, "target.model": "m", "target.ready.within": "300 ms"} | changed
+    given = {"target.server": url, "target.model": "m", "target.ready.within": "20 s"} | changed
     return resolve(None, overrides={key: (value, "--set") for key, value in given.items()}).profile
 
 
@@ -48,11 +48,13 @@ def refusal(url: str, asked: Callable[[Client, Profile], None], **changed: Any) 
 
 # --- ready ---
 
+SOON, WORD = {"target.ready.within": "600 ms"}, {"target.ready.word": "ok"}
+
 
 def test_a_server_that_is_not_there_is_refused_at_once() -> None:
     before = time.monotonic()
     text = refusal("http://127.0.0.1:1", await_ready, **{"target.ready.within": "60 s"})
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 50  # and not the 60 s it may take to get ready
     assert (
         f"http://127.0.0.1:1: not reachable: ConnectError: [Errno {errno.ECONNREFUSED}] Connection refused; "
         "is the server running, and is this its address?"
@@ -61,26 +63,28 @@ def test_a_server_that_is_not_there_is_refused_at_once() -> None:
 
 def test_a_server_that_accepts_but_never_answers_is_not_reachable() -> None:
     with Server(Behaviour(health=lambda _: [5.0])) as server:
-        text = refusal(server.url, await_ready)
+        text = refusal(server.url, await_ready, **SOON)
     assert text.startswith(f"{server.url}: not reachable: ReadTimeout: ")
 
 
 def test_a_server_that_stays_busy_is_not_ready_in_time() -> None:
     with Server(Behaviour(health=lambda _: [plain(503, "loading")])) as server:
-        text = refusal(server.url, await_ready)
-    assert f"{server.url}/health: HTTP 503, not 200: not ready within 300 ms" == text
+        text = refusal(server.url, await_ready, **SOON)
+    assert f"{server.url}/health: HTTP 503, not 200: not ready within 600 ms" == text
 
 
 def test_the_ready_word_is_waited_for() -> None:
     with Server(Behaviour(health=lambda _: [plain(200, '{"status": "loading"}')])) as server:
-        text = refusal(server.url, await_ready, **{"target.ready.word": "ok"})
-    assert f"{server.url}/health: HTTP 200, not 200 with the word 'ok': not ready within 300 ms" == text
+        text = refusal(server.url, await_ready, **SOON, **WORD)
+    assert f"{server.url}/health: HTTP 200, not 200 with the word 'ok': not ready within 600 ms" == text
 
 
 def test_where_a_word_is_asked_for_another_path_will_not_do() -> None:
     with Server() as server:
-        text = refusal(server.url, await_ready, **{"target.ready.path": "/up", "target.ready.word": "ok"})
-    assert f"{server.url}/up: HTTP 404, not 200 with the word 'ok': not ready within 300 ms" == text
+        text = refusal(
+            server.url, await_ready, **SOON, **{"target.ready.path": "/up", "target.ready.word": "ok"}
+        )
+    assert f"{server.url}/up: HTTP 404, not 200 with the word 'ok': not ready within 600 ms" == text
 
 
 class Loading:
@@ -102,7 +106,7 @@ class Loading:
 def test_a_server_that_becomes_ready_is_waited_for_and_only_its_last_answer_kept(first: Any) -> None:
     health = Loading([first], [plain(200, "ok")])
     with Server(Behaviour(health=health)) as server:
-        made = profile(server.url, **{"target.ready.within": "5 s", "target.ready.word": "ok"})
+        made = profile(server.url, **{"target.ready.word": "ok"})
         with closing(Client(server.url, made)) as client:
             await_ready(client, made)
     assert (2, [("ready", 200, "ok")]) == (
@@ -214,11 +218,11 @@ def drip(_: Request) -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     ("script", "error"),
-    [(endless, "ReadError: answer longer than 1.05 MB"), (drip, "ReadTimeout: not done within 300 ms")],
+    [(endless, "ReadError: answer longer than 1.05 MB"), (drip, "ReadTimeout: not done within 600 ms")],
 )
 def test_an_answer_without_end_is_cut_off(script: Callable[[Request], Iterator[Any]], error: str) -> None:
     with Server(Behaviour(chat=script)) as server, closing(Client(server.url, profile(server.url))) as client:
-        exchange = client.ask("x", "POST", CHAT, b"{}", within=0.3)
+        exchange = client.ask("x", "POST", CHAT, b"{}", within=0.6 if script is drip else 60)
     assert (None, error) == (exchange["status"], exchange["error"])
 
 

@@ -90,7 +90,7 @@ def test_a_load_worker_has_it_while_it_works(tmp_path: Path) -> None:
             os.sched_getparam(worker.pid).sched_priority,
         )
         worker.tell(f"start {time.monotonic_ns() + SECOND // 10}")
-        said = worker.event(20)
+        said = worker.event(loads.PATIENCE_S)
         worker.stop()
     assert {"event": "finished"} == said
 
@@ -109,7 +109,9 @@ print(len(lost), os.sched_getscheduler(0) == os.SCHED_OTHER)
 
 @needs_it
 def test_who_cannot_sleep_becomes_an_ordinary_process() -> None:
-    done = subprocess.run([sys.executable, "-c", SPIN], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", SPIN], capture_output=True, text=True, timeout=loads.PATIENCE_S
+    )
     assert ("1 True\n", "") == (done.stdout, done.stderr)
 
 

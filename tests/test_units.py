@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxbench import units
@@ -82,6 +82,7 @@ def test_the_exact_text_is_the_shortest(expected, value, kind):
     assert expected == units.exact(value, kind)
 
 
+@settings(deadline=None)
 @given(
     st.floats(0, 1e9, allow_subnormal=False).filter(lambda x: x == 0 or x > 1e-9),
     st.sampled_from(["duration", "share", "rate"]),
@@ -90,6 +91,7 @@ def test_exact_text_reads_back_as_the_same_number(value, kind):
     assert value == units.parse(units.exact(value, kind), kind)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**50))
 def test_exact_sizes_read_back_as_the_same_bytes(value):
     assert value == units.parse(units.exact(value, "size"), "size")

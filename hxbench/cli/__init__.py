@@ -5,12 +5,12 @@ import sys
 import click
 
 from hxbench import __version__
-from hxbench.cli import failures, measuring, memory, outputs, runs, servers, signing
+from hxbench.cli import exporting, failures, measuring, memory, outputs, runs, servers, signing
 
 _COMMANDS = (
     measuring.certify, measuring.plan, measuring.run, measuring.sweep, memory.memory,
-    runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, outputs.index, outputs.gc,
-    measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
+    runs.judge, runs.render, runs.show, runs.verify, signing.sign, signing.keygen, exporting.export,
+    outputs.index, outputs.gc, measuring.init, servers.check, servers.serve, servers.model, servers.calibrate,
 )  # fmt: skip
 
 

@@ -24,16 +24,20 @@ _LIMITS: dict[str, Comparator] = {"at_most": "<=", "at_least": ">="}
 _NAME = re.compile("[a-z][a-z0-9_]{0,63}")
 
 
-def _address(written: str) -> str:
-    """Returns a base address without a slash at its end."""
+def address(written: str, *, example: str = "http://127.0.0.1:9090") -> str:
+    """Returns a base address without a slash at its end.
+
+    Raises: ValueError saying what was expected, such as the `example`, and what was read.
+    """
     try:
         parts = urlsplit(written)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
+    good = good and written.isascii() and written.isprintable() and " " not in written
     if not good or "@" in parts.netloc or parts.query or parts.fragment:
         raise ValueError(
-            f"expected an address such as http://127.0.0.1:9090, without user or query, got {shown(written)}"
+            f"expected an address such as {example}, without user or query, got {shown(written)}"
         )
     return written.rstrip("/")
 
@@ -77,7 +81,7 @@ class Query(Section):
 
 class Prometheus(Section):
     url: Annotated[
-        str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(_address)
+        str, Text(r"[!-~]{1,1000}", "an address such as http://127.0.0.1:9090"), AfterValidator(address)
     ] = "http://127.0.0.1:9090"
     token_env: VariableName | None = None
     """The environment variable that holds the bearer token."""

@@ -59,7 +59,7 @@ class Client:
             limits=ONE_REQUEST_EACH,
             trust_env=False,
             follow_redirects=False,
-            verify=_trusted(url, profile.target.ca_file),
+            verify=trusted(url, profile.target.ca_file, "target.ca_file"),
         )
 
     def ask(
@@ -160,14 +160,25 @@ def secret_names(profile: Profile) -> list[str]:
     names = secret_variables(profile)
     for name in names:
         section = "prometheus" if profile.watched and name == profile.watched.token_env else "target"
-        if not os.environ.get(name):
-            raise TargetError(f"{section}: the variable {name} is not set; export it and try again")
-        if not _SENDABLE.fullmatch(os.environ[name]):
-            raise TargetError(
-                f"{section}: the variable {name} holds a line break, a space at an end or another sign that "
-                "no header can carry; export it without and try again"
-            )
+        secret(name, section)
     return names
+
+
+def secret(name: str, section: str) -> str:
+    """Returns what a variable holds; `section` says what named it.
+
+    Raises:
+        TargetError: it is not set, or holds what no header can carry.
+    """
+    held = os.environ.get(name)
+    if not held:
+        raise TargetError(f"{section}: the variable {name} is not set; export it and try again")
+    if not _SENDABLE.fullmatch(held):
+        raise TargetError(
+            f"{section}: the variable {name} holds a line break, a space at an end or another sign that "
+            "no header can carry; export it without and try again"
+        )
+    return held
 
 
 def secrets(profile: Profile) -> tuple[str, ...]:
@@ -186,11 +197,16 @@ def _headers(profile: Profile) -> dict[str, str]:
     return {"Accept-Encoding": "identity", **dialect(profile).headers(key), **extra}
 
 
-def _trusted(url: str, ca_file: str | None) -> ssl.SSLContext:
+def trusted(url: str, ca_file: str | None, key: str) -> ssl.SSLContext:
+    """Returns what is trusted of whoever answers at `url`; `key` says what named the CA file.
+
+    Raises:
+        TargetError: the CA file cannot be used.
+    """
     try:
         return trust(url, ca_file)
     except OSError as error:  # ssl.SSLError is one
-        raise TargetError(f"target.ca_file: {ca_file}: cannot be used: {error.strerror or error}") from None
+        raise TargetError(f"{key}: {ca_file}: cannot be used: {error.strerror or error}") from None
 
 
 def await_ready(client: Client, profile: Profile) -> None:

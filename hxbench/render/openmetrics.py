@@ -27,13 +27,13 @@ Samples = Iterable[tuple[Mapping[str, str], float | None]]
 
 
 def text(certificate: Mapping[str, Any]) -> str:
-    """Returns status, verdicts, counts, and of each gate the estimate, its interval and its limit.
+    """Returns status, verdicts, counts, of each gate estimate, interval and limit, and what panels show.
 
     Labels name the model and the profile, never the run: two runs are compared sample by sample. What was
     not measured has no sample.
     """
-    about = _about(certificate)
-    lines = [*_status(certificate, about), *_gates(certificate["verdicts"], about)]
+    shared = about(certificate)
+    lines = [*_status(certificate, shared), *_gates(certificate["verdicts"], shared)]
     return _whole([*lines, *_panels(certificate, performance(certificate))])
 
 
@@ -42,12 +42,13 @@ def panels_text(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> st
     return _whole(_panels(certificate, numbers))
 
 
-def _about(certificate: Mapping[str, Any]) -> dict[str, str]:
-    return {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
-
-
 def _whole(lines: Iterable[str]) -> str:
     return "\n".join([*lines, "# EOF", ""])
+
+
+def about(certificate: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the labels that every sample has."""
+    return {"model": str(certificate["target"]["model"]), "profile": str(certificate["profile"]["name"])}
 
 
 def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterator[str]:
@@ -74,14 +75,14 @@ def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterato
 
 
 def _panels(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> Iterator[str]:
-    about = _about(certificate)
+    shared = about(certificate)
     for each in numbers:
-        yield from _family(each.name, "", f"{each.says}.", [(about, each.exported)])
+        yield from _family(each.name, "", f"{each.says}.", [(shared, each.exported)])
     statuses = levels(certificate).items()
     yield from _family(
         "certification_status", "", "Of each level: 0 CERTIFIED, 1 FAILED, 3 CONDITIONAL, 4 INCOMPLETE.",
         [
-            ({**about, "level": str(level)}, exit_status({"status": status}) if status else None)
+            ({**shared, "level": str(level)}, exit_status({"status": status}) if status else None)
             for level, status in statuses
         ],
     )  # fmt: skip
@@ -118,13 +119,28 @@ def _family(name: str, unit: str, says: str, samples: Samples) -> Iterator[str]:
     measured = [(labels, value) for labels, value in samples if value is not None]
     if not measured:
         return
-    yield f"# TYPE {name} gauge"
+    yield from head(name, "gauge", unit, says)
+    for labels, value in measured:
+        yield sample(name, labels, value)
+
+
+def head(name: str, kind: str, unit: str, says: str) -> Iterator[str]:
+    """Yields what stands above the samples of a family."""
+    yield f"# TYPE {name} {kind}"
     yield from [f"# UNIT {name} {unit}"] if unit else []
     yield f"# HELP {name} {says}"
-    for labels, value in measured:
-        inside = ",".join(f'{key}="{_label(each)}"' for key, each in labels.items())
-        yield f"{name}{{{inside}}} {'+Inf' if value == math.inf else repr(value)}"
 
 
-def _label(value: str) -> str:
-    return _NO_LABEL.sub("_", value).replace("\\", "\\\\").replace('"', '\\"')
+def sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    """Returns the line of one sample; a value is written as short as it can be read back."""
+    inside = ",".join(f'{key}="{_escaped(label(each))}"' for key, each in labels.items())
+    return f"{name}{{{inside}}} {'+Inf' if value == math.inf else repr(value)}"
+
+
+def label(value: str) -> str:
+    """Returns a label's value without what GitLab or a line of text cannot hold."""
+    return _NO_LABEL.sub("_", value)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -27,7 +27,7 @@ from hxbench.servers import answers
 from hxbench.servers.pacing import Pace, Pacer
 from hxbench.servers.started import StartedServer
 
-READY_S = 10.0
+READY_S = 60.0
 READ_BYTES = 65_536
 MOST_BYTES = 16 * 1024 * 1024  # of a request
 BACKLOG = 4096
