@@ -28,12 +28,13 @@ from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, gen_ai, manifest, run_view, statement, tables
 from hxbench.render.frames import Frames
+from hxbench.render.observed import Observed
 from hxbench.render.progress import View, view
 from hxbench.servers import reference
 from hxbench.wire.dialects import answers
 
 
-class Run:
+class Run(Observed):
     """A recorded run: its frames, its figures, its verdicts. Nothing here needs the server."""
 
     def __init__(self, path: Path) -> None:
@@ -290,7 +291,7 @@ def render(path: str | Path) -> Run:
     from hxbench.render import publish  # nbconvert takes a second to import, which no load should wait for
 
     rendered = open(path)
-    shortfalls = publish.notebook_pages(rendered.path)
+    shortfalls = publish.notebook_pages(rendered.path, rendered.certificate)
     if shortfalls:
         rendered.certificate |= {"status": certificates.INCOMPLETE, "status_reason": "; ".join(shortfalls)}
     write_json(rendered.path / "certificate.json", rendered.certificate)

@@ -12,6 +12,8 @@ import pytest
 from hxbench.judge import certificate as certificates
 from hxbench.judge.consistency import contradictions
 from hxbench.judge.requests import windows
+from hxbench.judge.scraped import RESET_ON_READ
+from hxbench.judge.watched import TAKEN_AWAY
 from hxbench.records.run_directory import Records
 from tests.records_by_hand import SECOND, frame, records
 
@@ -84,6 +86,11 @@ def test_each_statistic_passes_at_its_limit_and_fails_beyond(
     expected: str, query: dict[str, Any], value: float
 ) -> None:
     assert expected == said(watched({"query": "q", **query}, value))[0]
+
+
+@pytest.mark.parametrize("name", RESET_ON_READ)
+def test_a_gauge_that_begins_anew_for_each_reader_decides_nothing(name: str) -> None:
+    assert ("INCONCLUSIVE", TAKEN_AWAY) == said(watched({"query": f"max({name})", "at_most": 9}))
 
 
 def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it() -> None:

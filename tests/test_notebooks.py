@@ -22,7 +22,14 @@ from hxbench.render.completeness import PARTIAL_TAG, mark, shortfall
 from hxbench.render.exporter import page
 from hxbench.render.notebooks import Executed, declared, execute, find
 
-SHIPPED = ("explore", "benchmark", "validation", "certificate", "memory")  # in the order of use
+SHIPPED = (
+    "explore",
+    "benchmark",
+    "validation",
+    "certificate",
+    "memory",
+    "observability",
+)  # in the order of use
 LOOK_AROUND = """
 import os, sys, hxbench
 from IPython import get_ipython

@@ -30,6 +30,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "validation": {"run_dir": "outputs/latest"},
     "certificate": {},
     "benchmark": {"profile": "small.yaml", "users": "1, 2", "measure": "2 s", "run_dir": "sweep"},
+    "observability": {"run_dir": "outputs/latest"},
     "memory": {"profile": "small.yaml", "at_once": "1, 2", "tokens": 4, "run_dir": "memory"},
 }
 STATUS = {
@@ -45,6 +46,7 @@ FIGURES = {
     "validation": {"Every gate against its limit", "Time to first token over time", "Slowest requests"},
     "certificate": {"Every gate against its limit"},
     "benchmark": {"Latency against load", "Throughput against load", "Tokens as they arrived"},
+    "observability": {"Processor, memory, and the server's own metrics"},
     "memory": {"Memory of the servers, step by step"},
 }
 

@@ -2,27 +2,26 @@
 None as value means unknown, None alone that this load cannot have the threat.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from hxbench import units
+from hxbench.judge.counted import (
+    NO_USAGE,
+    OUTPUT_TOKENS,
+    PROMPT_TOKENS,
+    REQUESTS,
+    Grown,
+    Names,
+    by_server,
+    has_usage,
+    range_text,
+    requests_range,
+    tokens_range,
+)
 from hxbench.judge.instrument_threats import NOT_STATED, Found
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import number
-from hxbench.judge.resources import sampled
-
-# Counters of tokens by server: those of one line are added up. llama.cpp counts cached ones apart.
-OUTPUT_COUNTERS = (("llamacpp:tokens_predicted_total",), ("vllm:generation_tokens_total",))
-PROMPT_COUNTERS = (
-    ("llamacpp:prompt_tokens_total", "llamacpp:prompt_tokens_cached_total"),
-    ("vllm:prompt_tokens_total",),
-)
-
-
-# vLLM's only, by reason of their end; llama.cpp counts no requests.
-REQUEST_COUNTERS = (("vllm:request_success_total",),)
 
 
 def output_length(measured: Measured) -> Found:
@@ -76,14 +75,14 @@ def usage_missing(measured: Measured) -> Found:
     good = _good(measured)
     if good.empty:
         return None, NOT_STATED
-    share = float((~_has_usage(good)).mean())
+    share = float((~has_usage(good)).mean())
     return share, f"{units.share(share)} of the answers came without the server's token usage"
 
 
 def deltas_above_usage(measured: Measured) -> Found:
     """Returns the share of answers with more pieces of text than tokens, which cannot be."""
     good = _good(measured)
-    good = good[_has_usage(good)].dropna(subset=["output_tokens", "deltas"])
+    good = good[has_usage(good)].dropna(subset=["output_tokens", "deltas"])
     if good.empty:
         return None, NOT_STATED
     above = int((good["deltas"] > good["output_tokens"]).sum())
@@ -92,85 +91,41 @@ def deltas_above_usage(measured: Measured) -> Found:
 
 def output_counter(measured: Measured) -> Found:
     """Returns by how many output tokens the server's counter and the answers differ."""
-    return _counter(measured, OUTPUT_COUNTERS, "output_tokens", most="max_tokens")
+    return _counter(measured, OUTPUT_TOKENS, "output_tokens")
 
 
 def prompt_counter(measured: Measured) -> Found:
     """Returns by how many prompt tokens the server's counters and the answers differ."""
-    return _counter(measured, PROMPT_COUNTERS, "prompt_tokens", most=None)
+    return _counter(measured, PROMPT_TOKENS, "prompt_tokens")
 
 
 def request_counter(measured: Measured) -> Found | None:
     """Returns by how many good requests the server's counter leaves what the client saw, of all trials.
 
-    One that did not end well for the client may have done so for the server. None where no server counts.
+    None where no server counts.
     """
-    server = _server_counts(measured, REQUEST_COUNTERS)
-    if not server:
-        return None
-    sent = measured.requests.dropna(subset=["dispatched_s"])
-    fewest, most = int(sent["ok"].sum()), len(sent)
-    counted = round(sum(server.values()))
-    outside = max(counted - most, fewest - counted, 0)
-    seen = units.count(fewest) if fewest == most else f"{units.count(fewest)} to {units.count(most)}"
-    return float(outside), f"the server counted {units.count(counted)} requests, the client {seen}"
+    server = by_server(measured.records, REQUESTS)
+    if not isinstance(server, Grown):
+        return None if server is None else (None, server.why)
+    fewest, most = requests_range(measured.requests)
+    outside = max(server.total - most, fewest - server.total, 0.0)
+    seen = range_text(fewest, most)
+    return outside, f"the server counted {units.count(round(server.total))} requests, the client {seen}"
 
 
-def _counter(measured: Measured, names: Sequence[tuple[str, ...]], column: str, most: str | None) -> Found:
+def _counter(measured: Measured, names: Names, column: str) -> Found:
     """Tokens by which the server's counters leave the range that the answers' usage allows, of all trials."""
     requests = measured.requests
-    server = _server_counts(measured, names)
-    trials = [int(trial) for trial in requests["trial"].unique()]
-    if not trials or set(trials) - set(server):
-        return None, "the server's counters were not scraped"
-    ranges = {trial: _client_range(requests[requests["trial"] == trial], column, most) for trial in trials}
+    server = by_server(measured.records, names)
+    if not isinstance(server, Grown):
+        return None, "the server's counters were not scraped" if server is None else server.why
+    ranges = {t: tokens_range(requests[requests["trial"] == t], column) for t in server.by_trial}
     low, high = (sum(each[end] for each in ranges.values()) for end in (0, 1))
     if np.isnan(low):
-        return None, "not every good answer states its usage"
-    outside = [max(server[t] - ranges[t][1], ranges[t][0] - server[t], 0.0) for t in trials]
-    counted = f"the server counted {units.count(round(sum(server.values())))}"
-    stated = units.count(round(low)) if low == high else f"{units.number(low)} to {units.number(high)}"
-    return sum(outside), f"{counted}, the answers add up to {stated}"
-
-
-def _server_counts(measured: Measured, names: Sequence[tuple[str, ...]]) -> dict[int, float]:
-    """Growth of the first known set of counters, from the first to the last scrape of each trial."""
-    for group in names:
-        counters = [sampled(measured.records, "scrape", name) for name in group]
-        if not counters[0].empty:
-            return _growth(counters)
-    return {}
-
-
-def _growth(counters: Sequence[pd.DataFrame]) -> dict[int, float]:
-    grown: dict[int, float] = {}
-    for counter in counters:
-        for trial in counter["trial"].unique():
-            values = counter.loc[counter["trial"] == trial, "value"].to_numpy()
-            if values.size > 1:
-                grown[int(trial)] = grown.get(int(trial), 0.0) + float(values[-1] - values[0])
-    return grown
-
-
-def _client_range(rows: pd.DataFrame, column: str, most: str | None) -> tuple[float, float]:
-    """Fewest and most tokens the server may have counted for these requests; NaN when usage is missing.
-
-    One that did not end well may have cost up to `max_tokens`, or as long a prompt as any other.
-    """
-    good = rows[rows["ok"]]
-    stated = number(good[column])
-    if column == "output_tokens":
-        stated = np.where(_has_usage(good), stated, np.nan)
-    others = rows[~rows["ok"] & ~((rows["outcome"] == "cancelled") & rows["dispatched_s"].isna())]
-    known = np.nan_to_num(number(others[column]))
-    ceiling = number(others[most]) if most else np.full(len(others), stated.max(initial=0.0))
-    at_most = np.where(np.isnan(ceiling), np.inf, np.maximum(known, ceiling))
-    return float(stated.sum() + known.sum()), float(stated.sum() + at_most.sum())
-
-
-def _has_usage(requests: pd.DataFrame) -> pd.Series:
-    stated: pd.Series = requests["token_source"].eq("usage").fillna(False).astype(bool)
-    return stated
+        return None, NO_USAGE
+    outside = [max(grown - ranges[t][1], ranges[t][0] - grown, 0.0) for t, grown in server.by_trial.items()]
+    counted = f"the server counted {units.count(round(server.total))}"
+    return sum(outside), f"{counted}, the answers add up to {range_text(low, high)}"
 
 
 def _good(measured: Measured) -> pd.DataFrame:

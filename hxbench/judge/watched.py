@@ -21,6 +21,7 @@ from hxbench.judge.evidence import Decision, Evidence, Missing, from_below, hold
 from hxbench.judge.measured import Measured
 from hxbench.judge.requests import seconds, window_lengths, zero_ns
 from hxbench.judge.resources import coverage
+from hxbench.judge.scraped import RESET_ON_READ
 from hxbench.judge.verdicts import FAIL, INCONCLUSIVE, PASS
 from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
@@ -30,6 +31,7 @@ from hxbench.stats.means import BATCHES, batch_means
 
 SOURCE = "prometheus"
 BOUND = "histogram_quantile interpolates inside a bucket: a bound, which decides nothing"
+TAKEN_AWAY = "the server begins this gauge anew for each who reads it, hxbench too: it decides nothing"
 _CREDIT = 2  # scrapes: for how long a sample vouches
 _TAKEN: dict[str, tuple[str, Callable[[NDArray[np.float64]], float]]] = {
     "max": ("largest", lambda values: float(values.max())),
@@ -273,6 +275,8 @@ def _of_samples(
     values = inside["value"].to_numpy(dtype="float64")
     taken = query.statistic if query.statistic in _TAKEN else "last"
     word, of = _TAKEN[taken]
+    if any(name in query.query for name in RESET_ON_READ):
+        return Missing(TAKEN_AWAY, values.size)
     if query.is_bound:
         return Missing(BOUND, values.size, estimate=of(values) if taken == query.statistic else None)
     if query.statistic == "mean":

@@ -120,13 +120,8 @@ def _kept(declaration: Mapping[str, Any]) -> str:
 
 def _said(asked: Mapping[str, Any]) -> str:
     """Returns a query to Prometheus with what came of it."""
-    bound = ", a bound" if asked["is_bound"] else ""
-    nan = f", {units.count(asked['not_numbers'])} not a number" if asked["not_numbers"] else ""
-    old = ", which may be up to 5 minutes old" if asked["may_be_old"] else ""
-    text = (
-        f"{asked['query']} ({asked['statistic']}{bound}): {units.count(asked['samples'])} samples{nan}{old}"
-    )
-    return "; ".join([text, *(f"warns: {each}" for each in asked["warnings"]), *asked["errors"]])
+    given, *remarks = wording.answered(asked)
+    return "; ".join([f"{asked['query']} ({wording.taken(asked)}): {given}", *remarks])
 
 
 def _ledger_row(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from hxbench.judge import diagnosis, translation
 from hxbench.judge.measured import Measured
 from hxbench.judge.metrics import over_time, resources, token_gaps
 from hxbench.judge.percentiles import percentiles_over_time
+from hxbench.judge.reconciled import reconciled
 from hxbench.judge.requests import seconds, zero_ns
 from hxbench.judge.server_metrics import server_metrics
+from hxbench.judge.services import services
 from hxbench.judge.stages import by_stage
 from hxbench.judge.watched import of_query
 from hxbench.records.run_directory import Records
@@ -73,6 +75,14 @@ class Frames(Offers):
         names = dict.fromkeys(each["name"] for each in self._records.watched)
         answers = [of_query(self._records, name).assign(name=name) for name in names]
         return pd.concat([of_query(self._records, "").assign(name=""), *answers], ignore_index=True)
+
+    def services(self) -> pd.DataFrame:
+        """Returns one row an instance of each certified service: how often Prometheus found it up."""
+        return services(self._records)
+
+    def reconciled(self) -> pd.DataFrame:
+        """Returns what client, server and Prometheus counted of the run, one row a count and source."""
+        return reconciled(self.measured)
 
     def ttft_over_time(self) -> pd.DataFrame:
         """Returns p50, p95 and p99 of the time to first token in windows of equal length, in seconds."""

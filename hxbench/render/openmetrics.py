@@ -1,10 +1,12 @@
 """The certificate as OpenMetrics text, which GitLab compares between branches and Prometheus reads."""
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hxbench.judge.certificate import exit_status
+from hxbench.judge.panels import Number, levels, performance
 
 # our unit: the unit as OpenMetrics names it, the last word of a metric's name
 _UNITS = {
@@ -25,13 +27,22 @@ Samples = Iterable[tuple[Mapping[str, str], float | None]]
 
 
 def text(certificate: Mapping[str, Any]) -> str:
-    """Returns status, verdicts, counts, and of each gate the estimate, its interval and its limit.
+    """Returns status, verdicts, counts, of each gate estimate, interval and limit, and what panels show.
 
     Labels name the model and the profile, never the run: two runs are compared sample by sample. What was
     not measured has no sample.
     """
     shared = about(certificate)
     lines = [*_status(certificate, shared), *_gates(certificate["verdicts"], shared)]
+    return _whole([*lines, *_panels(certificate, performance(certificate))])
+
+
+def panels_text(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> str:
+    """Returns the numbers of the panels by their names, and the status of the levels."""
+    return _whole(_panels(certificate, numbers))
+
+
+def _whole(lines: Iterable[str]) -> str:
     return "\n".join([*lines, "# EOF", ""])
 
 
@@ -59,6 +70,20 @@ def _status(certificate: Mapping[str, Any], about: Mapping[str, str]) -> Iterato
         [
             ({**about, "check": str(each["id"])}, _VERDICTS.get(each["verdict"], _VERDICTS["INCONCLUSIVE"]))
             for each in certificate["verdicts"]
+        ],
+    )  # fmt: skip
+
+
+def _panels(certificate: Mapping[str, Any], numbers: Iterable[Number]) -> Iterator[str]:
+    shared = about(certificate)
+    for each in numbers:
+        yield from _family(each.name, "", f"{each.says}.", [(shared, each.exported)])
+    statuses = levels(certificate).items()
+    yield from _family(
+        "certification_status", "", "Of each level: 0 CERTIFIED, 1 FAILED, 3 CONDITIONAL, 4 INCOMPLETE.",
+        [
+            ({**shared, "level": str(level)}, exit_status({"status": status}) if status else None)
+            for level, status in statuses
         ],
     )  # fmt: skip
 
@@ -109,7 +134,7 @@ def head(name: str, kind: str, unit: str, says: str) -> Iterator[str]:
 def sample(name: str, labels: Mapping[str, str], value: float) -> str:
     """Returns the line of one sample; a value is written as short as it can be read back."""
     inside = ",".join(f'{key}="{_escaped(label(each))}"' for key, each in labels.items())
-    return f"{name}{{{inside}}} {value!r}"
+    return f"{name}{{{inside}}} {'+Inf' if value == math.inf else repr(value)}"
 
 
 def label(value: str) -> str:

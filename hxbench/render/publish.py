@@ -16,15 +16,21 @@ from hxbench.render import (
 )
 from hxbench.render.files import write_whole
 
-NOTEBOOKS = ("validation",)
+OBSERVABILITY = "observability"  # of runs that a Prometheus watched
+NOTEBOOKS = ("validation", OBSERVABILITY)
 CELL_S = 300.0  # a cell only opens and draws what is recorded
 
 
-def notebook_pages(run_dir: Path) -> list[str]:
+def notebooks_of(certificate: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the notebooks that show a run."""
+    return [name for name in NOTEBOOKS if name != OBSERVABILITY or certificate.get("prometheus")]
+
+
+def notebook_pages(run_dir: Path, certificate: Mapping[str, Any]) -> list[str]:
     """Executes the notebooks over the recorded run and exports them; returns why any is not whole."""
     shortfalls = []
     (run_dir / "notebooks").mkdir(exist_ok=True)
-    for name in NOTEBOOKS:
+    for name in notebooks_of(certificate):
         path = run_dir / "notebooks" / f"{name}.ipynb"
         executed = notebooks.execute(name, path, {"run_dir": ".."}, CELL_S)  # it may be moved with its run
         exporter.write_page(executed.path, run_dir / f"{name}.html")
@@ -35,7 +41,7 @@ def notebook_pages(run_dir: Path) -> list[str]:
 
 def report_texts(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
     """Returns what makes each report, by its file's name: the certificate alone gives them all."""
-    pages = [(name, f"{name}.html") for name in NOTEBOOKS]
+    pages = [(name, f"{name}.html") for name in notebooks_of(certificate)]
     return {
         "certificate.html": lambda: certificate_page.page(certificate, facts, pages),
         "junit.xml": lambda: junit.xml(certificate),

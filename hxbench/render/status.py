@@ -26,6 +26,20 @@ _LOOKS = {
     "broken": Look("broken", "✕", "bad", ""),
     "unknown": Look("unknown", "?", "unsure", ""),
     "ok": Look("ok", "✓", "good", ""),
+    "up": Look("up", "✓", "good", ""),
+    "down": Look("down", "✕", "bad", ""),
+    # how a count compares with the client's
+    "equal": Look("equal", "✓", "good", ""),
+    "differs": Look("differs", "✕", "bad", ""),
+    "within": Look("within", "◐", "unsure", ""),
+    "reset": Look("reset", "?", "unsure", ""),
+    "not asked": Look("not asked", "–", "none", ""),
+    # the marks of a dashboard, which are no verdicts
+    "green": Look("green", "●", "good", ""),
+    "yellow": Look("yellow", "▲", "unsure", ""),
+    "red": Look("red", "■", "bad", ""),
+    "not measured": Look("not measured", "–", "none", ""),
+    "not certified here": Look("not certified here", "–", "none", ""),
 }
 # Of the styles where no page's style sheet is: towards the colour of the text around, dark or light.
 _HUES = {"good": "#1a7f37", "bad": "#c62f28", "unsure": "#9a6700", "none": "currentColor"}
@@ -38,7 +52,8 @@ COLOURS = "".join(
 def coloured(table: str) -> str:
     """Returns a table's HTML with each cell that holds a symbol and its word in the style of both."""
     for look in _LOOKS.values():
-        for text in (f"{look.symbol} {look.word}", f"{look.symbol}\u00a0{look.word}"):
+        cell = f"{look.symbol} {look.word}"
+        for text in (cell, cell.replace(" ", "\u00a0")):
             table = table.replace(f"<td>{text}</td>", f'<td class="hx-{look.style}">{text}</td>')
     return table
 
@@ -47,3 +62,9 @@ def looks(word: str) -> Look:
     """Returns the look of a status, a verdict or a threat's state; a word nobody knows never looks good."""
     known = _LOOKS.get(word)
     return known if known is not None else Look(word[:40], "?", "unsure", "")
+
+
+def labelled(word: str) -> str:
+    """Returns a word with its symbol, as a cell of a table holds it."""
+    look = looks(word)
+    return f"{look.symbol} {look.word}"

@@ -7,10 +7,14 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.errors import InputError
+from hxbench.judge.counted import range_text
 from hxbench.render import wording
-from hxbench.render.status import COLOURS, coloured, looks
+from hxbench.render.status import COLOURS, coloured, labelled, looks
 
-_STYLE = f"<style>.hx-table td,.hx-table th{{text-align:left!important}}{COLOURS}</style>"
+_STYLE = (
+    "<style>.hx-table td,.hx-table th{text-align:left!important}"
+    f".hx-table td[class]{{white-space:nowrap}}{COLOURS}</style>"
+)
 _SHORT = 16  # characters of a cell that is not broken over lines, such as `28.7 to 46.6 ms`
 LISTED_STAGES = 20  # of a rate series there may be many
 
@@ -165,6 +169,57 @@ def stage_table(frame: pd.DataFrame) -> Table | None:
     """Returns `frames.stages` as ready text; None, which shows nothing, of a load without stages."""
     rows = stage_rows([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")])
     return Table(rows[1:], columns=rows[0]) if rows else None
+
+
+def service_table(frame: pd.DataFrame) -> Table | None:
+    """Returns `frames.services` as ready text; None, which shows nothing, where no service is named."""
+    rows = [
+        [
+            row["service"],
+            units.ABSENT if pd.isna(row["instance"]) else row["instance"],
+            units.count(row["scrapes"]),
+            units.count(row["up"]),
+            labelled("unknown" if not row["scrapes"] else "up" if row["up"] == row["scrapes"] else "down"),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    heads = ["Service", "At", "Scrapes in the window", "Found up", "So it was"]
+    return Table(rows, columns=heads) if rows else None
+
+
+def asked_table(certificate: Mapping[str, Any]) -> Table | None:
+    """Returns the queries to Prometheus as ready text; None, which shows nothing, of a run without any."""
+    rows = [
+        [each["name"], each["query"], wording.taken(each), "; ".join(wording.answered(each))]
+        for each in certificate.get("prometheus", ())
+    ]
+    return Table(rows, columns=["Name", "Query", "Taken", "Answered"]) if rows else None
+
+
+_SOURCES = {"client": "client", "scrape": "server, scraped", "prometheus": "Prometheus"}
+
+
+def reconciled_table(frame: pd.DataFrame) -> Table:
+    """Returns `frames.reconciled` as ready text, each count once."""
+    rows = [
+        [
+            "" if row["source"] != "client" else row["counted"].replace("_", " ").capitalize(),
+            _SOURCES[row["source"]],
+            units.ABSENT if pd.isna(row["least"]) else range_text(row["least"], row["most"]),
+            units.duration(None if pd.isna(row["over_s"]) else row["over_s"]),
+            _signed(row["difference"]),
+            labelled(row["word"]) if row["word"] else "",
+            row["reason"],
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(rows, columns=["What", "By", "Counted", "Over", "Difference", "To the client", "Remark"])
+
+
+def _signed(difference: float) -> str:
+    if pd.isna(difference) or difference == 0:
+        return units.ABSENT if pd.isna(difference) else "0"
+    return f"{difference:+,.10g}".replace(",", " ")
 
 
 _TOOLS = {"vllm": "vLLM", "guidellm": "GuideLLM", "aiperf": "AIPerf", "mlperf": "MLPerf"}

@@ -124,6 +124,19 @@ def counts(certificate: Part) -> str:
     return ", ".join(found) or "nothing was checked"
 
 
+def taken(asked: Part) -> str:
+    """Returns how the answers to a query are taken: `max`, `mean, a bound`."""
+    return f"{asked['statistic']}{', a bound' if asked['is_bound'] else ''}"
+
+
+def answered(asked: Part) -> list[str]:
+    """Returns how many samples a query gave, and each remark on them."""
+    nan = f", {units.count(asked['not_numbers'])} not a number" if asked["not_numbers"] else ""
+    old = ", which may be up to 5 minutes old" if asked["may_be_old"] else ""
+    given = f"{units.count(asked['samples'])} samples{nan}{old}"
+    return [given, *(f"warns: {each}" for each in asked["warnings"]), *asked["errors"]]
+
+
 def moment(text: str | None) -> str:
     """Returns an ISO 8601 time in UTC as a reader writes it: `2026-01-02 03:06:05 UTC`."""
     if text is None:
