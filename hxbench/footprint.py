@@ -142,6 +142,7 @@ def memory(
     at_once: Iterable[object] | str = "1, 2, 4, 8, 16",
     tokens: int = 200,
     cycles: int = 8,
+    leak_time: str | None = None,
     loaded: str | None = None,
     show: View | None = None,
     **overrides: Any,
@@ -149,9 +150,10 @@ def memory(
     """Measures the embedded server's memory step by step, or opens `run_dir` when it holds a check.
 
     `checks` are some of `at once` (that many requests of `tokens` tokens, R3.5), `growth` (20 answers, R3.6),
-    `servers` (four against one, R3.7) and `leak` (ten answers and a rest, `cycles` times). `loaded`, such as
-    "2 GB", is what a server may hold before its first request (R3.9); what it may ever hold is the profile's
-    objective `memory`. An interrupt ends it after the answers that are on their way; what was measured stays.
+    `servers` (four against one, R3.7) and `leak` (ten answers and a rest, `cycles` times, and on until the
+    server was `leak_time`, such as "30 min", under load; R3.6). `loaded`, as "2 GB", is what a server may
+    hold before its first request (R3.9); what it may ever hold is the profile's objective `memory`. An
+    interrupt ends it after the answers that are on their way; what was measured stays.
 
     Raises:
         InputError: the numbers, the profile or the folder are not as they should be; nothing was started.
@@ -164,7 +166,7 @@ def memory(
     resolved = (
         profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
     )
-    planned = steps(checks, at_once, tokens, cycles)
+    planned = steps(checks, at_once, tokens, cycles, leak_time)
     note = {"schema": 1, "steps": [asdict(step) for step in planned], "loaded_bytes": _size(loaded)}
     target = resolved.profile.target
     if target.server != EMBEDDED:

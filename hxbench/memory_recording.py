@@ -29,6 +29,7 @@ from hxbench.servers.model import MODELS
 from hxbench.servers.started import StartedServer
 
 REST_S = 2.0
+SAY_EVERY_S = 60.0
 ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
 
 
@@ -83,9 +84,12 @@ class MemoryRecording:
             if (news := child.event(READY_S)) is None or news["event"] != "ready":
                 raise IncompleteError("the sampler did not start; see log.txt")
             self._rest(trial, step)
-            for cycle in range(step.cycles):
-                self._load(trial, step, clients, cycle)
+            progress = Progress(step)
+            while not progress.is_done:
+                loaded_s = self._load(trial, step, clients, progress.cycles)
                 self._rest(trial, step)
+                if news_line := progress.after(loaded_s):
+                    self._show.say(news_line)
 
     def _server(self, stack: ExitStack) -> StartedServer:
         target = self._profile.target
@@ -120,12 +124,13 @@ class MemoryRecording:
             time.sleep(min(left, 0.1))
         self._note_phase(trial, step, "rest", began)
 
-    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> None:
+    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> float:
+        """Returns how long it took, in seconds."""
         began = time.monotonic_ns()
         with ThreadPoolExecutor(step.users) as users:
             numbers = range(cycle * step.requests, (cycle + 1) * step.requests)
             list(users.map(lambda number: self._ask(step, clients[number % len(clients)], number), numbers))
-        self._note_phase(trial, step, "load", began)
+        return self._note_phase(trial, step, "load", began)
 
     def _ask(self, step: Step, client: preflight.Client, number: int) -> None:
         """Sends one request whose text differs from all others from its first word on."""
@@ -134,8 +139,11 @@ class MemoryRecording:
         body = preflight.request_body(self._profile, text, step.tokens, stream=False)
         client.ask(step.name, "POST", preflight.dialect(self._profile).path, body, within=ANSWER_S)
 
-    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> None:
-        self._phases.append((trial, TARGET, step.name, name, began, time.monotonic_ns()))
+    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> float:
+        """Returns how long it lasted, in seconds."""
+        ended = time.monotonic_ns()
+        self._phases.append((trial, TARGET, step.name, name, began, ended))
+        return (ended - began) / 1e9
 
     def _store(self, ending: Mapping[str, Any]) -> None:
         records = self._folder / "records"
@@ -157,10 +165,36 @@ class MemoryRecording:
         manifest.write(self._folder)
 
 
+class Progress:
+    """How far a step has come, cycle by cycle."""
+
+    def __init__(self, step: Step) -> None:
+        self.cycles = 0
+        self._step, self._loaded_s, self._began, self._said = step, 0.0, time.monotonic(), -SAY_EVERY_S
+
+    @property
+    def is_done(self) -> bool:
+        return self.cycles >= self._step.cycles and self._loaded_s >= self._step.under_load_s
+
+    def after(self, loaded_s: float) -> str | None:
+        """Takes one more cycle; returns what to say of a step that goes by time, once a minute."""
+        self.cycles, self._loaded_s = self.cycles + 1, self._loaded_s + loaded_s
+        spent, asked = time.monotonic() - self._began, self._step.under_load_s
+        if not asked or self.is_done or spent - self._said < SAY_EVERY_S:
+            return None
+        self._said = spent
+        more = max(asked / self._loaded_s, self._step.cycles / self.cycles) - 1
+        done = f"{units.duration(self._loaded_s)} of {units.duration(asked)} under load"
+        return f"{self._step.name}: cycles: {self.cycles}; {done}, about {units.duration(more * spent)} to go"
+
+
 def said(step: Step) -> str:
     """Returns a step in words: `at once: 16 answers of 200 tokens, 16 at a time`."""
     parts = [f"{units.count(step.requests)} answers of {units.count(step.tokens)} tokens"]
     parts.append(f"{units.count(step.users)} at a time")
     parts += [f"by {step.servers} servers"] if step.servers > 1 else []
-    parts += [f"{units.count(step.cycles)} times"] if step.cycles > 1 else []
+    least = "at least " if step.under_load_s else ""
+    parts += [f"{least}{units.count(step.cycles)} times"] if step.cycles > 1 else []
+    if step.under_load_s:
+        parts.append(f"until {units.duration(step.under_load_s)} under load have passed, rests apart")
     return f"{step.name}: {', '.join(parts)}"

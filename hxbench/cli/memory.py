@@ -17,6 +17,7 @@ _STATUS = {"PASS": 0, "FAIL": 1}  # else undecided
 @click.option("--at-once", metavar="LIST", help="How many requests at once; 1,2,4,8,16 by default.")
 @click.option("--tokens", type=int, metavar="N", help="Tokens of each of those; 200 by default.")
 @click.option("--cycles", type=int, metavar="N", help="Of the leak check; 8 by default.")
+@click.option("--leak-time", metavar="TIME", help="Cycles follow until this long under load: 30min (R3.6).")
 @click.option("--loaded", metavar="SIZE", help="What a server may hold before its first request: 2 GB.")
 @recording_flags
 @json_flag("the verdicts")
@@ -28,7 +29,7 @@ def memory(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -
     """
     from hxbench import footprint
 
-    names = ("checks", "at_once", "tokens", "cycles", "loaded")
+    names = ("checks", "at_once", "tokens", "cycles", "leak_time", "loaded")
     given = {name: flags[name] for name in names if flags[name] is not None}
     found = footprint.memory(resolved(profile, flags), out, **given)
     if as_json:

@@ -29,7 +29,7 @@ def footprint_table(footprints: Sequence[Footprint]) -> Table:
         [
             each.step.name,
             units.count(each.step.users),
-            units.count(each.step.requests * each.step.cycles),
+            units.count(each.step.requests * (each.cycles or each.step.cycles)),
             *(
                 units.size(size)
                 for size in (each.idle, each.peak, each.pss_peak, each.growth, each.growth_warm)
