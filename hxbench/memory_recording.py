@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,11 @@ from typing import IO, Any
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError
 from hxbench.plan.memory import Step
-from hxbench.plan.profile import Profile
+from hxbench.plan.profile import EMBEDDED, Profile
 from hxbench.plan.workload import load_prompts
 from hxbench.record import facts, preflight, sampler
 from hxbench.record.children import Child
+from hxbench.record.sampler import json_lines
 from hxbench.record.supervisor import READY_S, STOP_S, Interrupted, StopRequest
 from hxbench.records import tables
 from hxbench.records.run_directory import write_json
@@ -30,6 +32,7 @@ from hxbench.servers.started import StartedServer
 
 REST_S = 2.0
 SAY_EVERY_S = 60.0
+_NOTES = "check.jsonl"
 ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
 
 
@@ -40,8 +43,18 @@ class MemoryRecording:
         self._folder, self._profile, self._model = folder, profile, model
         self._asked, self._show = asked, show
         self._prompts = load_prompts(str(profile.workload.prompts or "short"))
-        self._phases: list[tuple[Any, ...]] = []
-        self._exchanges: list[dict[str, Any]] = []
+        self._known = {
+            "hxbench": __version__,
+            "started_utc": _now(),
+            **facts.of_software(),
+            "host": facts.of_host(),
+            "server": {"kind": EMBEDDED, "url": None, "build": facts.of_embedded()},
+            "model": {
+                "name": profile.target.model,
+                "file": model.name,
+                "sha256": MODELS[profile.target.model].sha256,
+            },
+        }
 
     def record(self, planned: Sequence[Step]) -> None:
         """Records all steps; stores what there is, however that ends.
@@ -50,7 +63,9 @@ class MemoryRecording:
         """
         self._show.say(f"memory check {self._folder}")
         try:
-            ending = self._measure(planned)
+            write_json(self._folder / "facts.json", self._known)
+            with _Notes(self._folder) as self._notes:
+                ending = self._measure(planned)
             self._store(ending)
         except OSError as error:
             raise IncompleteError(
@@ -98,11 +113,10 @@ class MemoryRecording:
         return server
 
     def _client(self, stack: ExitStack, url: str, trial: int) -> preflight.Client:
-        """Returns a client of a server that is ready; what it asks from now on is kept."""
+        """Returns a client of a server that is ready."""
         client = preflight.Client(url, self._profile, trial, self._asked.raise_if_asked)
         stack.callback(client.close)
         preflight.await_ready(client, self._profile)
-        client.exchanges = self._exchanges
         return client
 
     def _sampler(self, trial: int, pids: list[int], url: str, log: IO[bytes]) -> Child:
@@ -137,32 +151,53 @@ class MemoryRecording:
         prompt = self._prompts[number % len(self._prompts)]
         text = f"Request {number + 1}. {' '.join(str(each['content']) for each in prompt.messages)}"
         body = preflight.request_body(self._profile, text, step.tokens, stream=False)
-        client.ask(step.name, "POST", preflight.dialect(self._profile).path, body, within=ANSWER_S)
+        path = preflight.dialect(self._profile).path
+        self._notes.add("exchange", client.ask(step.name, "POST", path, body, within=ANSWER_S))
 
     def _note_phase(self, trial: int, step: Step, name: str, began: int) -> float:
         """Returns how long it lasted, in seconds."""
         ended = time.monotonic_ns()
-        self._phases.append((trial, TARGET, step.name, name, began, ended))
+        self._notes.add("phase", [trial, TARGET, step.name, name, began, ended])
         return (ended - began) / 1e9
 
     def _store(self, ending: Mapping[str, Any]) -> None:
-        records = self._folder / "records"
-        sampler.finish(self._folder)
-        tables.write(records / "phases.parquet", PHASES, self._phases)
-        write_json(records / "exchanges.json", self._exchanges)
-        write_json(records / "ending.json", ending)
-        target = self._profile.target
-        known = {
-            "hxbench": __version__,
-            **facts.of_software(),
-            "host": facts.of_host(),
-            "server": {"kind": target.server, "url": None, "build": facts.of_embedded()},
-            "model": {"name": target.model, "file": self._model.name, "sha256": MODELS[target.model].sha256},
-            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_json(self._folder / "facts.json", known)
-        shutil.rmtree(self._folder / "journal")
-        manifest.write(self._folder)
+        write_json(self._folder / "records" / "ending.json", ending)
+        write_json(self._folder / "facts.json", self._known | {"finished_utc": _now()})
+        finish(self._folder)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def finish(folder: Path) -> None:
+    """Makes the records of a check from its journal, which goes: at its end, or of one that was killed."""
+    records, journal = folder / "records", folder / "journal"
+    noted = list(json_lines(journal / _NOTES)) if (journal / _NOTES).exists() else []
+    sampler.finish(folder)
+    tables.write(records / "phases.parquet", PHASES, [each for what, each in noted if what == "phase"])
+    write_json(records / "exchanges.json", [each for what, each in noted if what == "exchange"])
+    shutil.rmtree(journal)
+    manifest.write(folder)
+
+
+class _Notes:
+    """What a check notes while it goes on, a line each: a kill takes the last of them at most."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "journal" / _NOTES).open("x")
+        self._lock = threading.Lock()
+
+    def add(self, what: str, each: Any) -> None:
+        with self._lock:
+            self._file.write(f"{json.dumps([what, each])}\n")
+            self._file.flush()
+
+    def __enter__(self) -> "_Notes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 class Progress:

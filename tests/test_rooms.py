@@ -20,6 +20,7 @@ ROOMS = [
     {"recording", "retention", "memory_recording"},
     {"workbench"},
     {"sweeping", "footprint"},
+    {"folders"},
     {"cli"},
     {"__main__"},
 ]

@@ -36,8 +36,8 @@ class Footprint:
     step: Step
     problem: str | None
     samples: int = 0
-    cycles: int = 0  # of requests, that were measured
-    loaded_s: float = 0.0  # they took, rests apart
+    loads: int = 0  # that were measured, each followed by a rest
+    loaded_s: float = 0.0  # that they took
     shortest: int | None = None  # answer, in tokens
     idle: float | None = None  # the median before the first request
     peak: float | None = None  # the largest sample
@@ -69,7 +69,7 @@ def footprint(
     return Footprint(
         step=step,
         problem=_problem(step.requests * len(loads), mine, rss, asked, lengths),
-        cycles=len(loads),
+        loads=len(loads),
         loaded_s=loaded_s,
         shortest=min(lengths, default=None),
         samples=len(rss),
@@ -210,7 +210,7 @@ def _leak(of: Footprint) -> Verdict:
         return made
     verdict = {LEAKS: FAIL, NO_LEAK: PASS}.get(found.verdict, INCONCLUSIVE)
     interval = {"interval": (found.low, found.high), "interval_kind": "two-sided", "confidence": 1 - ALPHA}
-    seen = f"{units.count(of.cycles)} cycles, {units.duration(of.loaded_s)} under load"
+    seen = f"{units.count(of.loads)} cycles, {units.duration(of.loaded_s)} under load"
     return replace(made, verdict=verdict, reason=f"{seen}: {found.reason}", **interval)  # type: ignore[arg-type]
 
 
