@@ -12,8 +12,8 @@ import pandas as pd
 
 from hxbench import memory_recording, units
 from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
+from hxbench.judge import memory_consistency as consistency
 from hxbench.judge.memory import Footprint, footprint, verdicts
-from hxbench.judge.memory_consistency import Measured, contradictions
 from hxbench.judge.results import document
 from hxbench.judge.verdicts import Verdict
 from hxbench.memory_recording import MemoryRecording
@@ -45,7 +45,7 @@ class Memory:
     def profile(self) -> Profile:
         return resolve(self.path / "profile.yaml").profile
 
-    @property
+    @cached_property
     def profile_sha256(self) -> str:
         return written_sha256(self.path / "profile.yaml")
 
@@ -68,18 +68,19 @@ class Memory:
     @cached_property
     def series(self) -> pd.DataFrame:
         """The samples, ten a second; `trial` is the step's number, from 1."""
-        return tables.read(self.path / "records" / "series.parquet", SERIES)
+        frame = tables.read(self.path / consistency.SERIES, SERIES)
+        return consistency.require_rows(frame, consistency.SERIES, ("time_ns", "trial", "source", "name"))
 
     @cached_property
     def phases(self) -> pd.DataFrame:
         """When each step's rests and loads began and ended."""
-        return tables.read(self.path / "records" / "phases.parquet", PHASES)
+        frame, columns = tables.read(self.path / consistency.PHASES, PHASES), PHASES.names
+        return consistency.require_rows(frame, consistency.PHASES, columns)
 
     @cached_property
     def exchanges(self) -> list[dict[str, Any]]:
         """What was asked, and what the servers said."""
-        found: list[dict[str, Any]] = read_json(self.path / "records" / "exchanges.json")
-        return found
+        return consistency.require_exchanges(read_json(self.path / consistency.EXCHANGES))
 
     @cached_property
     def footprints(self) -> list[Footprint]:
@@ -108,8 +109,10 @@ class Memory:
         """One sentence for each thing in the records that no check can have measured."""
         is_whole = self.ending["state"] == "complete"
         steps = self._note["steps"]
-        return contradictions(
-            Measured(self.profile, steps, self.series, self.phases, self.exchanges, self.facts, is_whole)
+        return consistency.contradictions(
+            consistency.Measured(
+                self.profile, steps, self.series, self.phases, self.exchanges, self.facts, is_whole
+            )
         )
 
     @cached_property

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hxbench import units
+from hxbench.errors import EvidenceError
 from hxbench.plan.memory import Step
 from hxbench.plan.profile import Profile
 from hxbench.wire.dialects import DIALECTS
@@ -46,9 +47,6 @@ class Measured:
 
 def contradictions(measured: Measured) -> list[str]:
     """Returns one sentence a rule that the records break: the file, how many, the first of them."""
-    misshapen = list(_shape(measured))
-    if misshapen:
-        return misshapen
     rules = [*RULES, *(_WHOLE if measured.is_whole else ())]
     return [sentence for rule in rules for sentence in rule(measured)]
 
@@ -58,16 +56,27 @@ def _found(file: str, which: Sequence[str], what: str) -> Iterator[str]:
         yield f"{file}: {units.count(len(which))} {what} (first: {which[0]})"
 
 
-def _shape(measured: Measured) -> Iterator[str]:
-    """Looks whether what the other rules read is there at all."""
-    bad = [str(place) for place, each in enumerate(measured.exchanges) if not _is_exchange(each)]
-    yield from _found(EXCHANGES, bad, "entries that are no exchange")
-    for file, frame, columns in (
-        (PHASES, measured.phases, ["trial", "stage", "phase", "start_ns", "end_ns"]),
-        (SERIES, measured.series, ["time_ns", "trial", "source", "name"]),
-    ):
-        rows = frame.index[frame[columns].isna().any(axis=1)]
-        yield from _found(file, [f"row {row}" for row in rows], "rows that are not whole")
+def require_rows(frame: pd.DataFrame, file: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Returns a table every row of which has these columns.
+
+    Raises: EvidenceError for one that lacks any: nothing can be made of it.
+    """
+    rows = frame.index[frame[list(columns)].isna().any(axis=1)]
+    for sentence in _found(file, [f"row {row}" for row in rows], "rows that are not whole"):
+        raise EvidenceError(sentence)
+    return frame
+
+
+def require_exchanges(found: Any) -> list[dict[str, Any]]:
+    """Returns what is a list of exchanges.
+
+    Raises: EvidenceError when it is anything else.
+    """
+    listed = found if isinstance(found, list) else [found]
+    bad = [f"entry {place}" for place, each in enumerate(listed) if not _is_exchange(each)]
+    for sentence in _found(EXCHANGES, bad, "entries that are no exchange"):
+        raise EvidenceError(sentence)
+    return listed
 
 
 def _is_exchange(each: Any) -> bool:

@@ -77,7 +77,7 @@ def verify(run_dir: Path, key_file: Path | None = None, way: Way = RUN) -> Verif
     run = run_dir.resolve().name if held is None else str(held.get("run"))
     records, unreadable = _records(run_dir, way)
     given, incomputable = _given(records, run_dir, run, way)
-    groups = [_files(run_dir), _profile(run_dir, records), _record_group(records, unreadable, way)]
+    groups = [_files(run_dir), _profile(run_dir, records), _record_group(run_dir, records, unreadable, way)]
     if records is not None and held is not None and given is not None:
         groups += [_certificate(held, given, way), _reports(run_dir, given, records)]
         groups += [_notebooks(run_dir, given, way), _statements(run_dir, given, records)]
@@ -163,22 +163,27 @@ def _profile(run_dir: Path, records: Any) -> Group:
     """Holds the resolved profile against the hash that was noted before the first request."""
     if records is None:
         return Group("profile", "not read")
-    if records.profile_sha256 is None:
+    try:
+        expected = records.profile_sha256
+    except HxbenchError as error:
+        return Group("profile", "not readable", (_inside(run_dir, str(error)),))
+    if expected is None:
         return Group("profile", "each of its runs has one")
     first = (run_dir / "profile.yaml").read_text(encoding="utf-8").partition("\n")[0]
-    noted, says = first.rpartition(" ")[2], f"SHA-256 {records.profile_sha256[:12]}…"
-    fault = f"profile.yaml: notes the hash {noted[:64]}, its values give {records.profile_sha256}"
-    return Group("profile", says, () if noted == records.profile_sha256 else (fault,))
+    noted, says = first.rpartition(" ")[2], f"SHA-256 {expected[:12]}…"
+    fault = f"profile.yaml: notes the hash {noted[:64]}, its values give {expected}"
+    return Group("profile", says, () if noted == expected else (fault,))
 
 
-def _record_group(records: Any, faults: tuple[str, ...], way: Way) -> Group:
+def _record_group(run_dir: Path, records: Any, faults: tuple[str, ...], way: Way) -> Group:
     if records is None:
         return Group("records", "not readable", faults)
     try:
-        says = f"{way.searched(records)} searched for what cannot be"
-        return Group("records", says, tuple(way.contradictions(records)))
+        found = tuple(way.contradictions(records))
+        return Group("records", f"{way.searched(records)} searched for what cannot be", found)
     except Exception as error:  # as above
-        return Group("records", "not readable", (f"records: not as hxbench writes them: {_what(error)}",))
+        said = _inside(run_dir, _what(error))
+        return Group("records", "not readable", (f"records: not as hxbench writes them: {said}",))
 
 
 def _reports(run_dir: Path, given: dict[str, Any], records: Any) -> Group:
