@@ -107,8 +107,9 @@ class MemoryRecording:
                     self._show.say(news_line)
 
     def _server(self, stack: ExitStack) -> StartedServer:
-        target = self._profile.target
-        server = embedded.start(self._model, target.model, target.embedded, self._folder / "server.log")
+        target, log = self._profile.target, self._folder / "server.log"
+        endless = target.extra_body.get("ignore_eos") is True
+        server = embedded.start(self._model, target.model, target.embedded, log, ignore_eos=endless)
         stack.callback(server.stop)
         return server
 

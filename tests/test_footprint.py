@@ -73,6 +73,11 @@ def test_every_request_says_something_else_and_went_to_the_endpoint_of_its_diale
     assert 20 == len({each["request"] for each in asked})
 
 
+def test_every_answer_has_its_length_though_the_endpoint_passes_over_what_says_so(recorded: Path) -> None:
+    frame = hx.open_memory(recorded).frame
+    assert frame["tokens"].tolist() == frame["shortest"].tolist()
+
+
 def test_four_servers_are_sampled_as_one_and_answer_one_request_each(recorded: Path) -> None:
     row = hx.open_memory(recorded).frame.set_index("name").loc["own servers"]
     alone = hx.open_memory(recorded).frame.set_index("name").loc["one server"]

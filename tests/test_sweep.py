@@ -13,8 +13,8 @@ import pytest
 import hxbench as hx
 from hxbench import cli
 from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError, TargetError
-from hxbench.render.completeness import RESULT_MIME
 from hxbench.render import keys, manifest, publish
+from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests import servers
 from tests.servers import Behaviour, Server
@@ -377,8 +377,10 @@ FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a note that is none": (
         lambda swept: (swept / "sweep.json").write_text("{"), "sweep.json: not readable"
     ),
-    "an answer's time in a run": (
-        lambda swept: edited(swept / "users-4" / "certificate.json", lambda each: each.update(status="CERTIFIED")),
+    "a run's certificate": (
+        lambda swept: edited(
+            swept / "users-4" / "certificate.json", lambda each: each.update(status="CERTIFIED")
+        ),
         'users-4/certificate.json: status: holds "CERTIFIED", the records give "CONDITIONAL"',
     ),
 }  # fmt: skip
