@@ -191,9 +191,6 @@ BAD = {
     "another junit.xml": Bad(
         text("junit.xml", 'failures="0"', 'failures="1"'), "junit.xml: line ", base="rendered"
     ),
-    "another statement": Bad(
-        text("statement.json", "PASSED", "FAILED"), 'statement.json: predicate.result: holds "FAILED"'
-    ),
     "ended badly, called whole": Bad(
         written("records/ending.json", '{"state": "complete", "reason": null}'),
         "records/phases.parquet: step 6 (leak): not measured to its end, though the check was",
@@ -350,7 +347,7 @@ def changed(bases: dict[str, Path], tmp_path: Path, name: str) -> Path:
 @pytest.mark.parametrize("base", ["whole", "rendered", "cut"])
 def test_a_check_that_nobody_touched_is_verified(bases: dict[str, Path], base: str) -> None:
     assert [] == faults(bases[base])
-    assert "INCOMPLETE" if base == "cut" else "PASS" == hx.verify(bases[base]).status
+    assert ("INCOMPLETE" if base == "cut" else "PASS") == hx.verify(bases[base]).status
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -366,14 +363,15 @@ def test_what_was_changed_is_refused_however_often_it_is_sealed_and_judged(chang
         assert "INCOMPLETE" == json.loads((changed / "result.json").read_text())["status"]
 
 
-def test_a_hash_that_is_forged_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
-    shutil.copytree(bases["whole"], tmp_path / "check")
-    path = tmp_path / "check" / "manifest.json"
-    listed = json.loads(path.read_text())["files"]["records/series.parquet"]["sha256"]
-    path.write_text(path.read_text().replace(listed, "0" * 64))
-    assert "records/series.parquet: is not the file whose SHA-256 stands in manifest.json" in faults(
-        path.parent
-    )
+def test_a_hash_that_is_forged_or_a_statement_is_found(bases: dict[str, Path], tmp_path: Path) -> None:
+    check = tmp_path / "check"
+    shutil.copytree(bases["whole"], check)
+    listed = json.loads((check / "manifest.json").read_text())["files"]["records/series.parquet"]["sha256"]
+    text("manifest.json", listed, "0" * 64)(check)
+    text("statement.json", "PASSED", "FAILED")(check)
+    found = faults(check)
+    assert "records/series.parquet: is not the file whose SHA-256 stands in manifest.json" in found
+    assert 'statement.json: predicate.result: holds "FAILED", the records give "PASSED"' in found
 
 
 def test_a_check_that_was_renamed_is_verified_and_its_name_noted(
@@ -410,9 +408,8 @@ def test_a_check_shows_its_table_and_its_page(
     assert "Memory grown by 20 answers" in shown
     assert f"{bases['rendered'] / 'memory.html'}\n" == shown.splitlines(keepends=True)[-1]
     assert 0 == cli.run_command(["show", str(bases["rendered"]), "--json"])
-    assert ("memory check", "PASS") == tuple(
-        json.loads(capfd.readouterr().out)[name] for name in ("kind", "status")
-    )
+    said = json.loads(capfd.readouterr().out)
+    assert ("memory check", "PASS") == (said["kind"], said["status"])
     assert 2 == cli.run_command(["show", str(bases["whole"]), "--as", "vllm"])
     assert "--as: is for runs, and " in capfd.readouterr().err
 
