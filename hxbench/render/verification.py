@@ -120,12 +120,12 @@ def _inside(run_dir: Path, text: str) -> str:
 def _given(records: Any, run_dir: Path, run: str, way: Way) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
     """Returns the certificate of the run as the records and the executed notebooks give it.
 
-    It is called what the certificate calls it: its folder may have been renamed.
+    It is called what the certificate calls it, if a folder can be: its own may have been renamed.
     """
     if records is None:
         return None, ()
     try:
-        given = plain(way.build(records)) | {"run": run}
+        given = plain(way.build(records)) | {"run": Path(run).name}
     except Exception as error:  # whatever stands in the records must not end in a traceback
         said = _inside(run_dir, _what(error))
         return None, (f"{way.document}: cannot be computed from these records: {said}",)
