@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hxbench.drill import Drill, alerts, open_alerts
+    from hxbench.folders import judge, render, sign, verify
     from hxbench.footprint import Memory, memory, open_memory
     from hxbench.sweeping import Sweep, open_sweep, sweep
-    from hxbench.workbench import Run, certify, judge, open, plan, render, run, sign, verify
+    from hxbench.workbench import Run, certify, open, plan, run
 
 __version__ = "0.1.0"
 _ELSEWHERE = {
     **dict.fromkeys(("Sweep", "open_sweep", "sweep"), "sweeping"),
     **dict.fromkeys(("Memory", "memory", "open_memory"), "footprint"),
     **dict.fromkeys(("Drill", "alerts", "open_alerts"), "drill"),
+    **dict.fromkeys(("judge", "render", "sign", "verify"), "folders"),
 }  # than in workbench
 __all__ = [
     "Drill",

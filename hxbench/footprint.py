@@ -10,28 +10,29 @@ from typing import Any
 
 import pandas as pd
 
-from hxbench import units
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench import memory_recording, units
+from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
+from hxbench.judge import memory_consistency as consistency
 from hxbench.judge.memory import Footprint, footprint, verdicts
+from hxbench.judge.results import document
 from hxbench.judge.verdicts import Verdict
 from hxbench.memory_recording import MemoryRecording
-from hxbench.plan.layers import Resolved, resolve
+from hxbench.plan.layers import Resolved, resolve, written_sha256
 from hxbench.plan.memory import DEFAULT_CHECKS, Step, steps
 from hxbench.plan.profile import EMBEDDED, Profile
 from hxbench.record import lock
 from hxbench.record.supervisor import stop_signals
 from hxbench.recording import outputs
 from hxbench.records import run_directory, tables
+from hxbench.records.kinds import MEMORY
 from hxbench.records.run_directory import write_json
 from hxbench.records.schemas import PHASES, SERIES
-from hxbench.render import manifest
 from hxbench.render.files import read_json
-from hxbench.render.memory_view import MemoryFigures, MemoryResult, footprint_table, memory_table
+from hxbench.render.memory_view import MemoryFigures, footprint_table, memory_table
 from hxbench.render.progress import View, view
+from hxbench.render.run_view import Result
 from hxbench.render.tables import Table, aligned
 from hxbench.servers.model import model_file
-
-NOTE = run_directory.MEMORY_NOTE  # the steps of a check, and what R3.9 allows before the first request
 
 
 class Memory:
@@ -45,33 +46,51 @@ class Memory:
         return resolve(self.path / "profile.yaml").profile
 
     @cached_property
+    def profile_sha256(self) -> str:
+        return written_sha256(self.path / "profile.yaml")
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return run_directory.facts(self.path)
+
+    @property
+    def ending(self) -> Mapping[str, Any]:
+        return run_directory.ending(self.path)
+
+    @cached_property
     def _note(self) -> Mapping[str, Any]:
         try:
-            note = read_json(self.path / NOTE)
+            note = read_json(self.path / MEMORY.note)
             return {"steps": [Step(**each) for each in note["steps"]], "loaded_bytes": note["loaded_bytes"]}
         except (TypeError, KeyError) as error:
-            raise EvidenceError(f"{self.path / NOTE}: not readable: {error}") from None
+            raise EvidenceError(f"{self.path / MEMORY.note}: not readable: {error}") from None
 
     @cached_property
     def series(self) -> pd.DataFrame:
         """The samples, ten a second; `trial` is the step's number, from 1."""
-        return tables.read(self.path / "records" / "series.parquet", SERIES)
+        frame = tables.read(self.path / consistency.SERIES, SERIES)
+        return consistency.require_rows(frame, consistency.SERIES, ("time_ns", "trial", "source", "name"))
 
     @cached_property
     def phases(self) -> pd.DataFrame:
         """When each step's rests and loads began and ended."""
-        return tables.read(self.path / "records" / "phases.parquet", PHASES)
+        frame, columns = tables.read(self.path / consistency.PHASES, PHASES), PHASES.names
+        return consistency.require_rows(frame, consistency.PHASES, columns)
+
+    @cached_property
+    def exchanges(self) -> list[dict[str, Any]]:
+        """What was asked, and what the servers said."""
+        return consistency.require_exchanges(read_json(self.path / consistency.EXCHANGES))
 
     @cached_property
     def footprints(self) -> list[Footprint]:
         """What each step shows, in order; of one that was never reached that it is missing."""
-        exchanges = read_json(self.path / "records" / "exchanges.json")
         return [
             footprint(
                 step,
                 self.series[self.series["trial"] == trial],
                 self.phases[self.phases["trial"] == trial],
-                [each for each in exchanges if each["trial"] == trial],
+                [each for each in self.exchanges if each["trial"] == trial],
                 self.profile.target.protocol,
             )
             for trial, step in enumerate(self._note["steps"], start=1)
@@ -85,22 +104,41 @@ class Memory:
     def verdicts(self) -> Table:
         return memory_table(self.found)
 
+    @cached_property
+    def contradictions(self) -> list[str]:
+        """One sentence for each thing in the records that no check can have measured."""
+        is_whole = self.ending["state"] == "complete"
+        steps = self._note["steps"]
+        return consistency.contradictions(
+            consistency.Measured(
+                self.profile, steps, self.series, self.phases, self.exchanges, self.facts, is_whole
+            )
+        )
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What result.json holds: status, verdicts, numbers, and what they rest on."""
+        return document(self, MEMORY)
+
     @property
     def frame(self) -> pd.DataFrame:
         """One row a step: users, requests, samples, and bytes at rest, at the peak, grown."""
-        names = ("samples", "idle", "peak", "pss_peak", "growth", "growth_warm", "problem")
-        rows = [asdict(each.step) | {name: getattr(each, name) for name in names} for each in self.footprints]
-        return pd.DataFrame(rows).rename(columns={name: f"{name}_bytes" for name in names[1:-1]})
+        counted, sizes = (
+            ("samples", "loads", "loaded_s", "shortest", "problem"),
+            ("idle", "peak", "pss_peak", "growth", "growth_warm"),
+        )
+        rows = [
+            asdict(each.step)
+            | {name: getattr(each, name) for name in counted}
+            | {f"{name}_bytes": getattr(each, name) for name in sizes}
+            for each in self.footprints
+        ]
+        return pd.DataFrame(rows)
 
     @property
     def table(self) -> Table:
         """`frame` as ready text."""
         return footprint_table(self.footprints)
-
-    @property
-    def faults(self) -> list[str]:
-        """Which files are not those whose hashes were written when the check ended."""
-        return manifest.faults(self.path)
 
     @cached_property
     def figures(self) -> MemoryFigures:
@@ -109,12 +147,12 @@ class Memory:
     @property
     def signal(self) -> int | None:
         """The signal that stopped the check; None when it went on to its end."""
-        number = run_directory.ending(self.path).get("signal")
+        number = self.ending.get("signal")
         return None if number is None else int(number)
 
-    def result(self) -> MemoryResult:
+    def result(self) -> Result:
         """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
-        return MemoryResult(self.path.name, self.profile, self.found)
+        return Result(self.document)
 
     def __repr__(self) -> str:
         rows = self.verdicts.drop(columns=["Interval", "n"])
@@ -125,13 +163,26 @@ class Memory:
 
 
 def open_memory(path: str | Path) -> Memory:
-    """Opens a recorded memory check, also one that was interrupted.
+    """Opens a recorded memory check; one that was killed is first put together from its journal.
 
-    Raises: DirectoryError when the folder holds none.
+    Raises:
+        DirectoryError: the folder holds none.
+        BusyError: it is still being recorded.
+        IncompleteError: it cannot be put together where it lies, as on a full disk; nothing is lost.
     """
-    if not (Path(path) / NOTE).exists():
-        raise DirectoryError(f"{path}: not a memory check: it has no file {NOTE}")
-    return Memory(Path(path).resolve())
+    folder = Path(path).resolve()
+    if not (folder / MEMORY.note).exists():
+        raise DirectoryError(f"{path}: not a memory check: it has no file {MEMORY.note}")
+    if (folder / "journal").is_dir():
+        try:
+            with lock.measuring(folder):
+                memory_recording.finish(folder)
+        except OSError as error:
+            raise IncompleteError(
+                f"{path}: could not be put together from its journal: {error.strerror or error}; "
+                "make room, or copy it elsewhere"
+            ) from None
+    return Memory(folder)
 
 
 def memory(
@@ -142,6 +193,7 @@ def memory(
     at_once: Iterable[object] | str = "1, 2, 4, 8, 16",
     tokens: int = 200,
     cycles: int = 8,
+    leak_time: str | None = None,
     loaded: str | None = None,
     show: View | None = None,
     **overrides: Any,
@@ -149,22 +201,23 @@ def memory(
     """Measures the embedded server's memory step by step, or opens `run_dir` when it holds a check.
 
     `checks` are some of `at once` (that many requests of `tokens` tokens, R3.5), `growth` (20 answers, R3.6),
-    `servers` (four against one, R3.7) and `leak` (ten answers and a rest, `cycles` times). `loaded`, such as
-    "2 GB", is what a server may hold before its first request (R3.9); what it may ever hold is the profile's
-    objective `memory`. An interrupt ends it after the answers that are on their way; what was measured stays.
+    `servers` (four against one, R3.7) and `leak` (ten answers and a rest, `cycles` times, and on until the
+    server was `leak_time`, such as "30 min", under load; R3.6). `loaded`, as "2 GB", is what a server may
+    hold before its first request (R3.9); what it may ever hold is the profile's objective `memory`. An
+    interrupt ends it after the answers that are on their way; what was measured stays.
 
     Raises:
         InputError: the numbers, the profile or the folder are not as they should be; nothing was started.
         BusyError: a run measures on this machine.
         IncompleteError: a server or the sampler ended early; what was measured is kept.
     """
-    if run_dir and (Path(run_dir) / NOTE).exists():
+    if run_dir and (Path(run_dir) / MEMORY.note).exists():
         return open_memory(run_dir)
     given = {key.replace("__", "."): (value, "hx.memory") for key, value in overrides.items()}
     resolved = (
         profile if isinstance(profile, Resolved) else resolve(profile, overrides=given, environ=os.environ)
     )
-    planned = steps(checks, at_once, tokens, cycles)
+    planned = steps(checks, at_once, tokens, cycles, leak_time)
     note = {"schema": 1, "steps": [asdict(step) for step in planned], "loaded_bytes": _size(loaded)}
     target = resolved.profile.target
     if target.server != EMBEDDED:
@@ -177,7 +230,7 @@ def memory(
     folder = Path(run_dir) if run_dir else outputs() / name
     with lock.measuring(folder), stop_signals() as asked:
         folder = run_directory.prepare(folder, resolved)
-        write_json(folder / NOTE, note)
+        write_json(folder / MEMORY.note, note)
         MemoryRecording(folder, resolved.profile, model, asked, shown).record(planned)
     return Memory(folder)
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +15,11 @@ from typing import IO, Any
 from hxbench import __version__, units
 from hxbench.errors import HxbenchError, IncompleteError
 from hxbench.plan.memory import Step
-from hxbench.plan.profile import Profile
+from hxbench.plan.profile import EMBEDDED, Profile
 from hxbench.plan.workload import load_prompts
 from hxbench.record import facts, preflight, sampler
 from hxbench.record.children import Child
+from hxbench.record.sampler import json_lines
 from hxbench.record.supervisor import READY_S, STOP_S, Interrupted, StopRequest
 from hxbench.records import tables
 from hxbench.records.run_directory import write_json
@@ -29,6 +31,8 @@ from hxbench.servers.model import MODELS
 from hxbench.servers.started import StartedServer
 
 REST_S = 2.0
+SAY_EVERY_S = 60.0
+_NOTES = "check.jsonl"
 ANSWER_S = 600.0  # nothing is timed here, and sixteen answers at once take their time
 
 
@@ -39,8 +43,18 @@ class MemoryRecording:
         self._folder, self._profile, self._model = folder, profile, model
         self._asked, self._show = asked, show
         self._prompts = load_prompts(str(profile.workload.prompts or "short"))
-        self._phases: list[tuple[Any, ...]] = []
-        self._exchanges: list[dict[str, Any]] = []
+        self._known = {
+            "hxbench": __version__,
+            "started_utc": _now(),
+            **facts.of_software(),
+            "host": facts.of_host(),
+            "server": {"kind": EMBEDDED, "url": None, "build": facts.of_embedded()},
+            "model": {
+                "name": profile.target.model,
+                "file": model.name,
+                "sha256": MODELS[profile.target.model].sha256,
+            },
+        }
 
     def record(self, planned: Sequence[Step]) -> None:
         """Records all steps; stores what there is, however that ends.
@@ -49,7 +63,9 @@ class MemoryRecording:
         """
         self._show.say(f"memory check {self._folder}")
         try:
-            ending = self._measure(planned)
+            write_json(self._folder / "facts.json", self._known)
+            with _Notes(self._folder) as self._notes:
+                ending = self._measure(planned)
             self._store(ending)
         except OSError as error:
             raise IncompleteError(
@@ -83,22 +99,25 @@ class MemoryRecording:
             if (news := child.event(READY_S)) is None or news["event"] != "ready":
                 raise IncompleteError("the sampler did not start; see log.txt")
             self._rest(trial, step)
-            for cycle in range(step.cycles):
-                self._load(trial, step, clients, cycle)
+            progress = Progress(step)
+            while not progress.is_done:
+                loaded_s = self._load(trial, step, clients, progress.cycles)
                 self._rest(trial, step)
+                if news_line := progress.after(loaded_s):
+                    self._show.say(news_line)
 
     def _server(self, stack: ExitStack) -> StartedServer:
-        target = self._profile.target
-        server = embedded.start(self._model, target.model, target.embedded, self._folder / "server.log")
+        target, log = self._profile.target, self._folder / "server.log"
+        endless = target.extra_body.get("ignore_eos") is True
+        server = embedded.start(self._model, target.model, target.embedded, log, ignore_eos=endless)
         stack.callback(server.stop)
         return server
 
     def _client(self, stack: ExitStack, url: str, trial: int) -> preflight.Client:
-        """Returns a client of a server that is ready; what it asks from now on is kept."""
+        """Returns a client of a server that is ready."""
         client = preflight.Client(url, self._profile, trial, self._asked.raise_if_asked)
         stack.callback(client.close)
         preflight.await_ready(client, self._profile)
-        client.exchanges = self._exchanges
         return client
 
     def _sampler(self, trial: int, pids: list[int], url: str, log: IO[bytes]) -> Child:
@@ -120,41 +139,89 @@ class MemoryRecording:
             time.sleep(min(left, 0.1))
         self._note_phase(trial, step, "rest", began)
 
-    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> None:
+    def _load(self, trial: int, step: Step, clients: Sequence[preflight.Client], cycle: int) -> float:
+        """Returns how long it took, in seconds."""
         began = time.monotonic_ns()
         with ThreadPoolExecutor(step.users) as users:
             numbers = range(cycle * step.requests, (cycle + 1) * step.requests)
             list(users.map(lambda number: self._ask(step, clients[number % len(clients)], number), numbers))
-        self._note_phase(trial, step, "load", began)
+        return self._note_phase(trial, step, "load", began)
 
     def _ask(self, step: Step, client: preflight.Client, number: int) -> None:
         """Sends one request whose text differs from all others from its first word on."""
         prompt = self._prompts[number % len(self._prompts)]
         text = f"Request {number + 1}. {' '.join(str(each['content']) for each in prompt.messages)}"
         body = preflight.request_body(self._profile, text, step.tokens, stream=False)
-        client.ask(step.name, "POST", preflight.dialect(self._profile).path, body, within=ANSWER_S)
+        path = preflight.dialect(self._profile).path
+        self._notes.add("exchange", client.ask(step.name, "POST", path, body, within=ANSWER_S))
 
-    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> None:
-        self._phases.append((trial, TARGET, step.name, name, began, time.monotonic_ns()))
+    def _note_phase(self, trial: int, step: Step, name: str, began: int) -> float:
+        """Returns how long it lasted, in seconds."""
+        ended = time.monotonic_ns()
+        self._notes.add("phase", [trial, TARGET, step.name, name, began, ended])
+        return (ended - began) / 1e9
 
     def _store(self, ending: Mapping[str, Any]) -> None:
-        records = self._folder / "records"
-        sampler.finish(self._folder)
-        tables.write(records / "phases.parquet", PHASES, self._phases)
-        write_json(records / "exchanges.json", self._exchanges)
-        write_json(records / "ending.json", ending)
-        target = self._profile.target
-        known = {
-            "hxbench": __version__,
-            **facts.of_software(),
-            "host": facts.of_host(),
-            "server": {"kind": target.server, "url": None, "build": facts.of_embedded()},
-            "model": {"name": target.model, "file": self._model.name, "sha256": MODELS[target.model].sha256},
-            "finished_utc": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_json(self._folder / "facts.json", known)
-        shutil.rmtree(self._folder / "journal")
-        manifest.write(self._folder)
+        write_json(self._folder / "records" / "ending.json", ending)
+        write_json(self._folder / "facts.json", self._known | {"finished_utc": _now()})
+        finish(self._folder)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def finish(folder: Path) -> None:
+    """Makes the records of a check from its journal, which goes: at its end, or of one that was killed."""
+    records, journal = folder / "records", folder / "journal"
+    noted = list(json_lines(journal / _NOTES)) if (journal / _NOTES).exists() else []
+    sampler.finish(folder)
+    tables.write(records / "phases.parquet", PHASES, [each for what, each in noted if what == "phase"])
+    write_json(records / "exchanges.json", [each for what, each in noted if what == "exchange"])
+    shutil.rmtree(journal)
+    manifest.write(folder)
+
+
+class _Notes:
+    """What a check notes while it goes on, a line each: a kill takes the last of them at most."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = (folder / "journal" / _NOTES).open("x")
+        self._lock = threading.Lock()
+
+    def add(self, what: str, each: Any) -> None:
+        with self._lock:
+            self._file.write(f"{json.dumps([what, each])}\n")
+            self._file.flush()
+
+    def __enter__(self) -> "_Notes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class Progress:
+    """How far a step has come, cycle by cycle."""
+
+    def __init__(self, step: Step) -> None:
+        self.cycles = 0
+        self._step, self._loaded_s, self._began, self._said = step, 0.0, time.monotonic(), -SAY_EVERY_S
+
+    @property
+    def is_done(self) -> bool:
+        return self.cycles >= self._step.cycles and self._loaded_s >= self._step.under_load_s
+
+    def after(self, loaded_s: float) -> str | None:
+        """Takes one more cycle; returns what to say of a step that goes by time, once a minute."""
+        self.cycles, self._loaded_s = self.cycles + 1, self._loaded_s + loaded_s
+        spent, asked = time.monotonic() - self._began, self._step.under_load_s
+        if not asked or self.is_done or spent - self._said < SAY_EVERY_S:
+            return None
+        self._said = spent
+        more = max(asked / self._loaded_s, self._step.cycles / self.cycles) - 1
+        done = f"{units.duration(self._loaded_s)} of {units.duration(asked)} under load"
+        return f"{self._step.name}: cycles: {self.cycles}; {done}, about {units.duration(more * spent)} to go"
 
 
 def said(step: Step) -> str:
@@ -162,5 +229,8 @@ def said(step: Step) -> str:
     parts = [f"{units.count(step.requests)} answers of {units.count(step.tokens)} tokens"]
     parts.append(f"{units.count(step.users)} at a time")
     parts += [f"by {step.servers} servers"] if step.servers > 1 else []
-    parts += [f"{units.count(step.cycles)} times"] if step.cycles > 1 else []
+    least = "at least " if step.under_load_s else ""
+    parts += [f"{least}{units.count(step.cycles)} times"] if step.cycles > 1 else []
+    if step.under_load_s:
+        parts.append(f"until {units.duration(step.under_load_s)} under load have passed, rests apart")
     return f"{step.name}: {', '.join(parts)}"

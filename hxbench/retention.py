@@ -10,10 +10,12 @@ from pathlib import Path
 
 from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
 from hxbench.judge.certificate import CERTIFIED
+from hxbench.judge.verdicts import PASS
 from hxbench.record import lock
+from hxbench.records.kinds import kind_of
 from hxbench.render import index_page, manifest
 from hxbench.render.files import read_json
-from hxbench.render.past_runs import Found, find
+from hxbench.render.past_runs import RUN, Found, find
 
 IDLE_S = 3600.0  # a recording writes each second; one that has not for an hour was killed
 _HIDDEN = ".gc-"  # begins the name of a folder on its way out: a deletion cut short leaves no half run
@@ -37,8 +39,10 @@ def fates(outputs: Path, keep: int | None, older_than_s: float | None, now: date
     not of the run, and the newest certified run of each model and profile.
     Raises: InputError when the folder is itself a run, or holds folders of which none is one.
     """
-    if (outputs / "records").exists():
-        raise InputError(f"{outputs}: is a run, not a folder of runs: give the folder it lies in")
+    kind = kind_of(outputs)
+    if kind is not None or (outputs / "records").exists():
+        what = "run" if kind is None else kind.called
+        raise InputError(f"{outputs}: is a {what}, not a folder of runs: give the folder it lies in")
     found = find(outputs)
     if found and not any(each.is_run for each in found):
         raise InputError(f"{outputs}: not a folder of runs: none of its {len(found)} folders is a run")
@@ -54,14 +58,14 @@ def fates(outputs: Path, keep: int | None, older_than_s: float | None, now: date
     return [Fate(each, _size(each.path), why(each), each.path in asked_for) for each in found]
 
 
-def _history(found: Found) -> tuple[str, str]:
-    """Returns model and profile; runs without a certificate that can be read are one history."""
-    return ("", "") if found.judged is None else (found.judged.model, found.judged.profile)
+def _history(found: Found) -> tuple[str, str, str]:
+    """Returns model, profile and kind; runs without a certificate that can be read are one history."""
+    return ("", "", "") if found.judged is None else found.judged.history
 
 
 def _beyond(found: Sequence[Found], keep: int | None) -> Iterator[Found]:
     """Yields what is not among the newest `keep` of its history; all without `keep`."""
-    seen: Counter[tuple[str, str]] = Counter()
+    seen: Counter[tuple[str, str, str]] = Counter()
     for each in found:
         seen[_history(each)] += 1
         if keep is None or seen[_history(each)] > keep:
@@ -74,12 +78,16 @@ def _is_older(found: Found, age_s: float | None, now: datetime) -> bool:
 
 def _special(outputs: Path, found: Sequence[Found]) -> dict[Path, str]:
     """Returns the runs that stay for what they are, each with why."""
-    certified = [each for each in found if each.judged is not None and each.judged.status == CERTIFIED]
-    newest = {_history(each): each.path for each in reversed(certified)}
+    good = [each for each in found if each.judged is not None and each.judged.status in (CERTIFIED, PASS)]
+    newest = {_history(each): each for each in reversed(good)}
     latest = os.path.realpath(outputs / "latest")
-    return dict.fromkeys(newest.values(), "the newest certified run of its model and profile") | {
+    return {each.path: _newest(kind) for (*_, kind), each in newest.items()} | {
         each.path: "`latest` points to it" for each in found if os.path.realpath(each.path) == latest
     }
+
+
+def _newest(kind: str) -> str:
+    return f"the newest {'certified' if kind == RUN else 'passed'} {kind} of its model and profile"
 
 
 def _in_use(found: Found, now: datetime) -> str:

@@ -14,15 +14,19 @@ import pandas as pd
 from hxbench import units, workbench
 from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError
 from hxbench.judge.operating_point import operating_point
+from hxbench.judge.results import document
+from hxbench.judge.verdicts import Verdict
 from hxbench.plan.asking import prompts_of
 from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.plan.schedule import Planned, build
 from hxbench.recording import outputs, require_consent
+from hxbench.records.kinds import SWEEP
 from hxbench.records.run_directory import SWEEP_NOTE, fresh_name, is_recorded, write_json
 from hxbench.render import run_view
 from hxbench.render.progress import View
-from hxbench.render.sweep_view import SweepFigures, SweepResult, sweep_rows, sweep_table
+from hxbench.render.run_view import Result
+from hxbench.render.sweep_view import SweepFigures, sweep_rows, sweep_table
 from hxbench.render.tables import aligned
 from hxbench.workbench import Run
 
@@ -77,10 +81,39 @@ class Sweep:
         limits = {name: run_view.quantile_limits(self.profile, name) for name in ("ttft", "itl", "e2e")}
         return SweepFigures(self.frame, self.axis, limits)
 
-    def result(self) -> SweepResult:
+    @property
+    def profile_sha256(self) -> None:
+        """None: each run has a profile of its own."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Those of the last run that came to its end."""
+        return list(self.runs.values())[-1].records.facts if self.runs else {}
+
+    @property
+    def ending(self) -> Mapping[str, Any]:
+        """Whether all loads were measured, and which."""
+        state = "interrupted" if self.missing else "complete"
+        return {"state": state, "reason": self._says(), "signal": self.signal}
+
+    @property
+    def found(self) -> Sequence[Verdict]:
+        """Nothing: a sweep judges nothing; its runs may."""
+        return ()
+
+    @property
+    def contradictions(self) -> Sequence[str]:
+        """Nothing: what it holds is its runs, each of which is verified by itself."""
+        return ()
+
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What result.json holds: the numbers of each load."""
+        return document(self, SWEEP)
+
+    def result(self) -> Result:
         """Returns the last output of a notebook: what was measured, for whoever runs it headless."""
-        model, says, is_whole = self.profile.target.model, self._says(), not self.missing
-        return SweepResult(self.path.name, self.profile.name, model, says=says, is_whole=is_whole)
+        return Result(self.document)
 
     def _says(self) -> str:
         unit = "users" if self.axis == "users" else "requests/s"
@@ -311,19 +344,3 @@ def _set_aside(folder: Path) -> None:
     """Renames the folder of a run that did not come to its end: its records stay, and the load is free."""
     names = (folder.with_name(f"{folder.name}-unfinished-{number}") for number in count(1))
     folder.rename(next(name for name in names if not name.exists()))
-
-
-def render(path: str | Path) -> str | None:
-    """Executes the notebook `benchmark` over a recorded sweep and writes benchmark.html beside it.
-
-    Returns why the notebook is not whole, None when it is.
-    """
-    from hxbench.render import exporter, notebooks  # nbconvert takes a second to import
-    from hxbench.render.publish import CELL_S
-
-    folder = open_sweep(path).path
-    (folder / "notebooks").mkdir(exist_ok=True)
-    parameters = {"run_dir": "..", "users": "", "rates": ""}
-    executed = notebooks.execute("benchmark", folder / "notebooks" / "benchmark.ipynb", parameters, CELL_S)
-    exporter.write_page(executed.path, folder / "benchmark.html")
-    return executed.reason

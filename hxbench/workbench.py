@@ -24,6 +24,7 @@ from hxbench.record import priority as priorities
 from hxbench.recording import Recording, outputs
 from hxbench.records import run_directory
 from hxbench.records import tables as records_tables
+from hxbench.records.kinds import kind_of
 from hxbench.records.run_directory import Records, write_json
 from hxbench.records.schemas import READS
 from hxbench.render import cards, gen_ai, manifest, run_view, statement, tables
@@ -154,16 +155,13 @@ def open(path: str | Path) -> Run:
         IncompleteError: it cannot be put together where it lies, as on a full disk; nothing is lost.
     """
     run_dir = Path(path).resolve()
+    kind = kind_of(run_dir)
+    if kind is not None:
+        raise DirectoryError(f"{path}: not a run but a {kind.called}; {kind.opener} opens it")
     if not (run_dir / "records").is_dir():
         what = "it has no folder records/" if run_dir.is_dir() else "there is no such folder"
         hint = "runs are folders below outputs/, the last one outputs/latest"
-        if (run_dir / run_directory.SWEEP_NOTE).exists():
-            hint = "hx.open_sweep opens it"
         raise DirectoryError(f"{path}: not a run: {what}; {hint}")
-    if (run_dir / run_directory.MEMORY_NOTE).exists():
-        raise DirectoryError(f"{path}: not a run but a memory check; hx.open_memory opens it")
-    if (run_dir / run_directory.ALERTS_NOTE).exists():
-        raise DirectoryError(f"{path}: not a run but an alert drill; hx.open_alerts opens it")
     if not run_directory.is_recorded(run_dir) and (run_dir / "journal").is_dir():
         try:
             _recover(run_dir)
@@ -263,18 +261,18 @@ def verify(path: str | Path, key: str | Path | None = None) -> Verification:
     )
 
 
-def sign(path: str | Path, key: str | Path) -> str:
+def sign(path: str | Path, key: str | Path, *, check: Callable[[str | Path], Verification] = verify) -> str:
     """Signs a run with the private key in a file, beside the signatures of others; returns the key's id.
 
     Raises:
         InputError: the key is none to sign with; the folder holds no run.
-        UnsoundError: `verify` finds a fault in the run.
+        UnsoundError: `check` finds a fault in the run.
     """
     from hxbench.render import signing
 
     run_dir = Path(path)
     signer = signing.signer(Path(key), run_dir)
-    faults = verify(run_dir).faults
+    faults = check(run_dir).faults
     if faults:
         raise UnsoundError(
             f"{path}: not signed: faults found: {len(faults)}: {faults[0]}; `hxbench verify` lists them"

@@ -7,7 +7,7 @@ from typing import Any
 
 from certificates_by_hand import certificate, verdict
 
-from hxbench.records.run_directory import HASH_LINE
+from hxbench.records.run_directory import HASH_LINE, MEMORY_NOTE, SWEEP_NOTE
 
 
 def recorded(outputs: Path, name: str, *, ended: bool = True, **facts: Any) -> Path:
@@ -36,10 +36,28 @@ def judged(outputs: Path, name: str, created: str, status: str = "CERTIFIED", **
     return run
 
 
+def check(outputs: Path, name: str, created: str, status: str = "PASS") -> Path:
+    """Makes the folder of a memory check with its result and page."""
+    folder = recorded(outputs, name, finished_utc=created)
+    made = certificate(run=name, created=created, status=status, kind="memory check")
+    del made["level"]
+    (folder / MEMORY_NOTE).write_text("{}")
+    (folder / "result.json").write_text(json.dumps(made))
+    (folder / "memory.html").write_text("the page")
+    return folder
+
+
 def ttft(estimate: float, word: str = "PASS", **more: Any) -> dict[str, Any]:
     """Returns a verdict on the first token's p95, its interval 10 ms to each side."""
     interval = [estimate - 0.01, estimate + 0.01]
     return verdict("ttft.p95", word, **{"estimate": estimate, "interval": interval, "limit": 0.5} | more)
+
+
+def sweep(outputs: Path, name: str) -> Path:
+    """Makes the folder of a sweep of one run, whose page was never written."""
+    recorded(outputs / name, "users-1", finished_utc="2026-01-01T00:00:00Z")
+    (outputs / name / SWEEP_NOTE).write_text('{"axis": "users", "loads": [1]}')
+    return outputs / name
 
 
 def unchanged_for(run: Path, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """Memory checks of real embedded servers: what they find, what stays, and what starts nothing."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 
 import hxbench as hx
 from hxbench import cli
-from hxbench.errors import DirectoryError, EvidenceError, InputError
+from hxbench.errors import BusyError, DirectoryError, EvidenceError, InputError
+from hxbench.record import lock
 from hxbench.records import run_directory
 from hxbench.render import past_runs
 from hxbench.render.completeness import RESULT_MIME
@@ -39,6 +41,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory, unavailable: Callable[[st
         unavailable(str(error))
     folder = tmp_path_factory.mktemp("checked") / "check"
     hx.memory("smollm2-135m", folder, at_once="1, 2", tokens=8, loaded="2 GB", **SMALL)
+    hx.render(folder)
     return folder
 
 
@@ -71,6 +74,11 @@ def test_every_request_says_something_else_and_went_to_the_endpoint_of_its_diale
     assert 20 == len({each["request"] for each in asked})
 
 
+def test_every_answer_has_its_length_though_the_endpoint_passes_over_what_says_so(recorded: Path) -> None:
+    frame = hx.open_memory(recorded).frame
+    assert frame["tokens"].tolist() == frame["shortest"].tolist()
+
+
 def test_four_servers_are_sampled_as_one_and_answer_one_request_each(recorded: Path) -> None:
     row = hx.open_memory(recorded).frame.set_index("name").loc["own servers"]
     alone = hx.open_memory(recorded).frame.set_index("name").loc["one server"]
@@ -98,15 +106,15 @@ def test_what_is_there_is_opened_and_not_measured_again(recorded: Path) -> None:
     assert before == (recorded / "records" / "series.parquet").stat().st_mtime_ns
 
 
-def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: Path) -> None:
-    assert [] == hx.open_memory(recorded).faults
+def test_what_was_really_recorded_is_verified_and_shown_on_a_page(recorded: Path) -> None:
+    found = hx.verify(recorded)
+    assert ((), hx.open_memory(recorded).document["status"]) == (found.faults, found.status)
+    assert "Memory of the servers, step by step" in (recorded / "memory.html").read_text()
+
+
+def test_a_note_that_is_damaged_is_said(recorded: Path, workplace: Path) -> None:
     copy = workplace / "copy"
-    subprocess.run(["cp", "-r", str(recorded), str(copy)], check=True)
-    (copy / "records" / "exchanges.json").write_text("[]")
-    assert ["records/exchanges.json: is not the file whose SHA-256 stands in manifest.json"] == (
-        hx.open_memory(copy).faults
-    )
-    assert {"INCONCLUSIVE"} == {each.verdict for each in hx.open_memory(copy).found}
+    shutil.copytree(recorded, copy)
     (copy / "memory.json").write_text('{"steps": [{"nme": 1}]}')
     with pytest.raises(EvidenceError, match=r"memory\.json: not readable: "):
         hx.open_memory(copy).footprints  # noqa: B018
@@ -115,10 +123,14 @@ def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: 
 def test_the_command_prints_the_verdicts_of_what_is_there(
     recorded: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before = (recorded / "manifest.json").stat().st_mtime_ns  # a signature of it would stay
     assert cli.run_command(["memory", "--out", str(recorded)]) in (0, 3)
-    assert "Memory grown by 20 answers" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Memory grown by 20 answers" in said
+    assert f"{recorded / 'memory.html'}" == said.splitlines()[-1]
     cli.run_command(["memory", "--out", str(recorded), "--json"])
-    assert "memory_at_once.1" == json.loads(capsys.readouterr().out)[0]["id"]
+    assert "memory_at_once.1" == json.loads(capsys.readouterr().out)["verdicts"][0]["id"]
+    assert before == (recorded / "manifest.json").stat().st_mtime_ns
 
 
 @pytest.mark.parametrize(
@@ -153,7 +165,9 @@ def test_a_check_is_no_run_and_no_earlier_attempt_of_one(recorded: Path) -> None
     with pytest.raises(DirectoryError, match=r": not a run but a memory check; hx\.open_memory opens it"):
         hx.open(recorded)
     (found,) = past_runs.find(recorded.parent)
-    assert (False, "a memory check: hx.open_memory opens it") == (found.is_run, found.why)
+    assert found.judged is not None
+    assert ("smollm2-135m", "smollm2-135m", "memory check") == found.judged.history
+    assert "memory.html" == found.page
     first_line = (recorded / "profile.yaml").read_text().splitlines()[0]
     sha256 = first_line.removeprefix(run_directory.HASH_LINE)
     assert 0 == run_directory.earlier_runs(recorded.parent / "another", sha256)
@@ -182,13 +196,22 @@ def started(*arguments: str) -> "subprocess.Popen[str]":
     return process
 
 
+def await_lines(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or len(path.read_bytes().splitlines()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_a_server_that_is_killed_leaves_its_step_undecided_and_says_so(
     recorded: Path, workplace: Path
 ) -> None:
     with started() as process:
-        family = psutil.Process(process.pid).children(recursive=True)
-        server = next(each for each in family if "hxbench.servers.embedded" in each.cmdline())
-        time.sleep(3)  # past the rest before the load
+        server = None
+        while server is None:
+            family = psutil.Process(process.pid).children(recursive=True)
+            server = next((each for each in family if "hxbench.servers.embedded" in each.cmdline()), None)
+        await_lines(workplace / "cut" / "journal" / "check.jsonl", 2)  # a rest and an answer
         server.kill()
         assert 3 == process.wait(300)
     assert {("INCONCLUSIVE", "not every process of the server was sampled: one ended")} == {
@@ -214,12 +237,48 @@ def test_a_server_that_does_not_start_is_one_line_and_leaves_the_reason(
 
 def test_an_interrupt_ends_it_and_keeps_what_was_measured(recorded: Path, workplace: Path) -> None:
     with started() as process:
-        time.sleep(1)
+        await_lines(workplace / "cut" / "journal" / "check.jsonl", 1)  # the first rest
         process.send_signal(signal.SIGINT)
         assert 130 == process.wait(300)
     check = hx.open_memory(workplace / "cut")
-    assert (signal.SIGINT, []) == (check.signal, check.faults)
+    assert (signal.SIGINT, "INCOMPLETE") == (check.signal, check.document["status"])
+    assert () == hx.verify(workplace / "cut").faults
     assert len(check.series) > 0
     assert {("INCONCLUSIVE", "it was not measured to its end")} == {
         (each.verdict, each.reason) for each in check.found
     }
+
+
+def test_one_that_was_killed_outright_is_put_together_from_its_journal(
+    recorded: Path, workplace: Path
+) -> None:
+    with started() as process:
+        noted = workplace / "cut" / "journal" / "check.jsonl"
+        await_lines(noted, 3)  # a rest and two answers
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    psutil.wait_procs(children, 60)
+    with noted.open("a") as torn:
+        torn.write('["exchange", {"name')
+    check = hx.open_memory(workplace / "cut")
+    assert ["rest"] == check.phases["phase"].tolist()
+    assert len(check.exchanges) >= 2
+    assert len(check.series) > 0
+    assert "INCOMPLETE" == check.document["status"]
+    assert (
+        "The memory check did not come to its end: the recording was killed"
+        in check.result().data["status_reason"]
+    )
+    assert not (workplace / "cut" / "journal").exists()
+    assert ["result.json: is missing: nothing is claimed; `hxbench judge` writes it"] == list(
+        hx.verify(workplace / "cut").faults
+    )
+    assert 4 == cli.run_command(["judge", "cut"])
+    assert () == hx.verify("cut").faults
+
+
+def test_one_that_is_still_recorded_is_not_opened(recorded: Path, workplace: Path) -> None:
+    shutil.copytree(recorded, workplace / "now")
+    (workplace / "now" / "journal").mkdir()
+    with lock.measuring(workplace / "now"), pytest.raises(BusyError, match="another run measures"):
+        hx.open_memory(workplace / "now")

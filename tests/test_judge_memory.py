@@ -124,6 +124,24 @@ def test_a_leak_fails_and_none_passes(a_cycle: float, verdict: str) -> None:
     assert (verdict, 0.95) == (found.verdict, found.confidence)
 
 
+@pytest.mark.parametrize(("asked_s", "verdict"), [(LOAD_S * 8, "PASS"), (LOAD_S * 8 + 1, "INCONCLUSIVE")])
+def test_a_leak_check_by_time_counts_the_time_under_load_without_the_rests(
+    asked_s: float, verdict: str
+) -> None:
+    timed = replace(LEAK, under_load_s=asked_s)
+    found = judged(seen(timed))
+    assert verdict == found["memory_leak"].verdict
+
+
+def test_a_leak_check_by_time_expects_all_answers_of_the_cycles_there_were() -> None:
+    timed = replace(LEAK, cycles=7, under_load_s=LOAD_S)
+    given = {"phases": phases_of(LEAK), "series": series_of(LEAK, lambda at: 200 + 0 * at)}
+    whole = judged(seen(timed, **given, exchanges=exchanges_of(LEAK)))["memory_leak"]
+    assert ("PASS", True) == (whole.verdict, whole.reason.startswith("8 cycles, 48 s under load: the level"))
+    one_less = judged(seen(timed, **given, exchanges=exchanges_of(LEAK)[1:]))["memory_leak"]
+    assert "79 of 80 requests succeeded" in one_less.reason
+
+
 def test_a_leak_that_levels_off_is_left_open() -> None:
     found = judged(seen(LEAK, lambda at: 300 - 100 * np.exp(-np.maximum(at, 0) / 16)))["memory_leak"]
     assert "INCONCLUSIVE" == found.verdict

@@ -25,6 +25,7 @@ def test_the_steps_are_those_of_the_requirements() -> None:
 def test_checks_are_chosen_by_name_and_done_in_one_order() -> None:
     assert ["growth", "leak"] == [step.name for step in steps("leak, growth")]
     assert (Step("leak", 1, 10, 50, cycles=7),) == steps("leak", cycles=7)
+    assert (Step("leak", 1, 10, 50, cycles=8, under_load_s=1800),) == steps("leak", leak_time="30 min")
     assert [3, 5] == [step.users for step in steps("at once", at_once=[3, 5], tokens=2000)]
 
 
@@ -41,6 +42,19 @@ def test_checks_are_chosen_by_name_and_done_in_one_order() -> None:
         ({"tokens": 0}, "memory: tokens: expected 1 to 2000, got 0"),
         ({"tokens": 2001}, "memory: tokens: expected 1 to 2000, got 2001"),
         ({"cycles": 6}, "memory: cycles: expected 7 to 10000, got 6"),
+        ({"leak_time": "30 min"}, "memory: leak_time: has no place without the check leak: --checks leak"),
+        (
+            {"checks": "leak", "leak_time": "30"},
+            "memory: leak_time: expected a duration such as 500 ms, got 30",
+        ),
+        (
+            {"checks": "leak", "leak_time": "0 s"},
+            "memory: leak_time: expected more than 0 s and at most 24 h, got 0 s",
+        ),
+        (
+            {"checks": "leak", "leak_time": "25 h"},
+            "memory: leak_time: expected more than 0 s and at most 24 h, got 25 h",
+        ),
     ],
 )
 def test_wrong_numbers_are_refused_with_one_line(given: dict[str, Any], message: str) -> None:

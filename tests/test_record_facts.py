@@ -51,3 +51,14 @@ def test_a_system_that_does_not_name_its_processor_in_a_file_is_asked(
     assert platform.processor() == facts.of_host()["cpu_model"]
     (tmp_path / "none").write_text("model name : A chip\nmodel name : A chip\n")
     assert "A chip" == facts.of_host()["cpu_model"]
+
+
+def test_what_governs_the_processors_frequency_is_named_once_where_the_system_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facts, "CPUS", tmp_path)
+    assert facts.of_host()["cpu_governor"] is None
+    for number, governor in enumerate(("powersave", "performance", "powersave")):
+        (tmp_path / f"cpu{number}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{number}" / "cpufreq" / "scaling_governor").write_text(f"{governor}\n")
+    assert "performance, powersave" == facts.of_host()["cpu_governor"]

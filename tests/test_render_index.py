@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from browsing import SCREENS, Seen, opened
 from hostile import PAYLOADS
-from outputs_by_hand import judged, recorded, ttft
+from outputs_by_hand import check, judged, recorded, ttft
 from runs_by_hand import good, store
 
 from hxbench import workbench
@@ -56,6 +56,16 @@ def test_a_number_stands_with_its_interval_its_limit_and_its_course(tmp_path: Pa
     assert 'aria-label="Time to first token, p95 over 3 runs: 100 ms to 300 ms"' in html
 
 
+def test_a_check_has_a_history_of_its_own_with_its_page(tmp_path: Path) -> None:
+    judged(tmp_path, "run", "2026-01-01T00:00:00Z")
+    check(tmp_path, "check", "2026-01-02T00:00:00Z")
+    html = index_page.page(find(tmp_path))
+    assert ["smollm2-135m", "smollm2-135m"] == texts(html, "h2")[1:]
+    assert "Profile smollm2-135m, memory check" in html
+    assert 'href="./check/memory.html"' in html
+    assert "✓ PASS" in html.replace("</span>", "").replace('<span aria-hidden="true">', "")
+
+
 def test_older_runs_stand_behind_a_fold(tmp_path: Path) -> None:
     for day in range(10, 22):
         judged(tmp_path, f"r{day}", f"2026-01-{day}T00:00:00Z")
@@ -98,7 +108,12 @@ def test_a_sweep_is_named_and_its_page_is_linked(tmp_path: Path) -> None:
     (tmp_path / "a sweep").mkdir()
     (tmp_path / "a sweep" / SWEEP_NOTE).write_text("{}")
     (tmp_path / "a sweep" / "benchmark.html").touch()
-    assert {"a sweep": "a sweep"} == whys(tmp_path)
+    recorded(tmp_path / "b sweep", "users-1")
+    (tmp_path / "b sweep" / SWEEP_NOTE).write_text("{}")
+    assert {
+        "a sweep": "a sweep without a run",
+        "b sweep": "a sweep, being recorded, or killed: `hxbench render` on it writes its result",
+    } == whys(tmp_path)
     assert 'href="./a%20sweep/benchmark.html">a sweep</a>: a sweep' in index_page.page(find(tmp_path))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outputs_by_hand import judged, recorded, unchanged_for
+from outputs_by_hand import check, judged, recorded, sweep, unchanged_for
 
 from hxbench import cli, retention
 from hxbench.errors import BusyError, IncompleteError, InputError
@@ -59,6 +59,27 @@ def test_only_what_is_older_goes(days: float, going: str, outputs: Path) -> None
 def test_both_limits_hold_together(outputs: Path) -> None:
     found = whys(outputs, 3, 29 * DAY_S)
     assert {"a": "", "b": "newer than asked for"} == {name: found[name] for name in "ab"}
+
+
+def test_the_newest_check_that_passed_stays_beside_the_newest_certified_run(outputs: Path) -> None:
+    for day, name in enumerate("xyz", start=1):
+        check(outputs, name, f"2026-01-0{day}T00:00:00Z", status="FAIL" if name == "z" else "PASS")
+    found = whys(outputs)
+    assert {"x": "", "y": "the newest passed memory check of its model and profile", "z": ""} == {
+        name: found[name] for name in "xyz"
+    }
+
+
+def test_a_sweep_goes_as_one_once_nothing_was_written_for_an_hour(outputs: Path) -> None:
+    swept = sweep(outputs, "swept")
+    for minutes, why in ((0, "may be being recorded"), (61, "")):
+        unchanged_for(swept, minutes * 60)
+        (found,) = (
+            each for each in retention.fates(outputs, 0, None, datetime.now(UTC)) if each.found.path == swept
+        )
+        assert why == found.why
+    retention.delete(outputs, [found])
+    assert not swept.exists()
 
 
 def without_profile(outputs: Path) -> Path:
@@ -160,6 +181,7 @@ def test_a_run_with_a_damaged_certificate_may_go(outputs: Path) -> None:
     ("make", "said"),
     [
         (lambda folder: (folder / "records").mkdir(parents=True), "is a run, not a folder of runs"),
+        (lambda folder: sweep(folder.parent, folder.name), "is a sweep, not a folder of runs"),
         (
             lambda folder: (folder / "music").mkdir(parents=True),
             "not a folder of runs: none of its 1 folders is",

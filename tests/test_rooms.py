@@ -20,6 +20,7 @@ ROOMS = [
     {"recording", "retention", "memory_recording", "alert_recording"},
     {"workbench"},
     {"sweeping", "footprint", "drill"},
+    {"folders"},
     {"cli"},
     {"__main__"},
 ]

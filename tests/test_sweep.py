@@ -2,8 +2,9 @@
 
 import json
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 import hxbench as hx
-from hxbench import cli, sweeping
+from hxbench import cli
 from hxbench.errors import DirectoryError, EvidenceError, InputError, StoppedError, TargetError
+from hxbench.render import keys, manifest, publish
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests import servers
@@ -233,9 +235,7 @@ def test_a_damaged_note_is_said(note: str) -> None:
 def test_a_run_is_no_sweep_and_a_sweep_no_run(recorded: Path) -> None:
     with pytest.raises(DirectoryError, match="not a sweep"):
         hx.open_sweep(recorded / "users-1")
-    with pytest.raises(
-        DirectoryError, match=r"swept: not a run: it has no folder records/; hx\.open_sweep opens"
-    ):
+    with pytest.raises(DirectoryError, match=r"swept: not a run but a sweep; hx\.open_sweep opens it"):
         hx.open(recorded)
 
 
@@ -290,10 +290,10 @@ def test_the_command_measures_and_renders_one_page(
     assert '<p class="word">MEASURED</p>' in page
     assert "Throughput against load" in page
     asked = len(server.chats)
-    monkeypatch.setattr(sweeping, "render", lambda _: None)
+    monkeypatch.setattr(publish, "notebook_page", lambda *_: None)
     assert 0 == on_the_command_line(server, "--users", "1,2", "--json")
     assert asked == len(server.chats)
-    assert [1, 2] == [row["users"] for row in json.loads(capfd.readouterr().out)]
+    assert [1, 2] == [row["users"] for row in json.loads(capfd.readouterr().out)["numbers"]]
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ def test_the_command_refuses_what_is_wrong_in_one_line(
 def test_a_notebook_that_is_not_whole_ends_the_command_with_4(
     server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(sweeping, "render", lambda _: "the kernel died")
+    monkeypatch.setattr(publish, "notebook_page", lambda *_: "notebook benchmark: the kernel died")
     assert 4 == on_the_command_line(server, "--users", "1")
     assert "hxbench: notebook benchmark: the kernel died" in capfd.readouterr().err
 
@@ -325,6 +325,82 @@ def test_an_interrupted_command_ends_with_130_and_keeps_what_was_finished(
     server: Server, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("hxbench.workbench.view", lambda: Impatient("users-2", server))
-    monkeypatch.setattr(sweeping, "render", lambda _: None)
+    monkeypatch.setattr(publish, "notebook_page", lambda *_: None)
     assert 130 == on_the_command_line(server, "--users", "1,2")
     assert "1 of 2 loads; measured: 1 users" in capfd.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def sealed(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep judged, without its page."""
+    copy = tmp_path_factory.mktemp("sealed") / "swept"
+    shutil.copytree(recorded, copy)
+    hx.judge(copy)
+    return copy
+
+
+def test_a_sweep_is_verified_and_each_of_its_runs_by_itself(
+    sealed: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert 0 == cli.run_command(["verify", str(sealed)])
+    said = capfd.readouterr().out
+    assert "users-1      a run, verified by itself: CONDITIONAL" in said
+    assert said.endswith("swept holds what its records give: MEASURED\n")
+    assert 0 == cli.run_command(["show", str(sealed)])
+    assert "2 of 2 loads; measured: 1, 4 users" in capfd.readouterr().out
+
+
+def test_a_sweep_that_was_judged_by_nobody_claims_nothing(recorded: Path) -> None:
+    assert "result.json: is missing: nothing is claimed" in "\n".join(hx.verify(recorded).faults)
+
+
+def edited(path: Path, edit: Callable[[Any], Any]) -> None:
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+FORGED: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a number": (
+        lambda swept: edited(swept / "result.json", lambda each: each["numbers"][1].update(n=99)),
+        "result.json: numbers[1].n: holds 99, the records give 12",
+    ),
+    "a run left out": (
+        lambda swept: shutil.rmtree(swept / "users-4"),
+        'result.json: status: holds "MEASURED", the records give "INCOMPLETE"',
+    ),
+    "a load left out": (
+        lambda swept: edited(swept / "sweep.json", lambda note: note["loads"].pop()),
+        "result.json: numbers: holds 2 entries, the records give 1",
+    ),
+    "a note that is none": (
+        lambda swept: (swept / "sweep.json").write_text("{"), "sweep.json: not readable"
+    ),
+    "a run's certificate": (
+        lambda swept: edited(
+            swept / "users-4" / "certificate.json", lambda each: each.update(status="CERTIFIED")
+        ),
+        'users-4/certificate.json: status: holds "CERTIFIED", the records give "CONDITIONAL"',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_sweep_that_was_changed_is_refused(sealed: Path, tmp_path: Path, name: str) -> None:
+    change, said = FORGED[name]
+    copy = tmp_path / "swept"
+    shutil.copytree(sealed, copy)
+    change(copy)
+    assert any("manifest.json" in fault for fault in manifest.faults(copy))
+    manifest.write(copy)
+    assert said in "\n".join(hx.verify(copy).faults)
+
+
+def test_a_sweep_is_signed(sealed: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "swept"
+    shutil.copytree(sealed, copy)
+    keys.generate(tmp_path / "me.key", tmp_path / "me.pub")
+    hx.sign(copy, tmp_path / "me.key")
+    assert () == hx.verify(copy, tmp_path / "me.pub").faults
+    assert "FAILED" == json.loads((copy / "statement.json").read_text())["predicate"]["result"]
+    assert "MEASURED" == json.loads((copy / "statement-verdicts.json").read_text())["predicate"]["status"]

@@ -113,14 +113,14 @@ def run(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -> i
 @profile_flags
 @click.option("--rates", metavar="LIST", help="Open loop: the rates to measure at, such as 0.5,1,2.")
 @recording_flags
-@json_flag("the table")
+@json_flag("the result")
 def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: bool, **flags: Any) -> int:
     """Record PROFILE at each load of a list, for a curve.
 
     The list is --users 1,2,4,8 or --rates 0.5,1,2. It leaves a folder with a run each, and benchmark.html; no
     verdict. With --out what is there is not measured again.
     """
-    from hxbench import sweeping
+    from hxbench import folders, sweeping
 
     if flags["rate"] is not None:
         raise InputError("--rate: has no place in a sweep, which has --rates LIST")
@@ -130,16 +130,10 @@ def sweep(profile: str | None, rates: str | None, out: Path | None, as_json: boo
     axis, values = asked
     profiles = {load: resolved(profile, flags | {"users": None, axis: str(load)}) for load in values}
     found = sweeping.measure(axis, profiles, out, yes=flags["yes"])
-    shortfall = sweeping.render(found.path) if found.runs else None
-    if as_json:
-        click.echo(found.frame.to_json(orient="records", indent=1))
-    else:
-        click.echo(f"{found}\n\n{found.path / 'benchmark.html'}")
-    if found.signal:
-        return 128 + found.signal
-    if shortfall:
-        click.echo(f"hxbench: notebook benchmark: {shortfall}", err=True)
-    return 4 if shortfall or found.missing else 0
+    if found.runs:
+        return shown(folders.render(found.path), as_json=as_json)
+    click.echo(found)  # nothing of which there is a page
+    return 128 + found.signal if found.signal else 4
 
 
 @click.command()

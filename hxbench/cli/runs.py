@@ -1,4 +1,4 @@
-"""Commands that take the folder of a run: judge, render, show, verify. None of them needs the server."""
+"""Commands that take the folder of a run or a check: judge, render, show, verify. None needs the server."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,10 @@ import click
 
 from hxbench.cli import several, step_summary
 from hxbench.cli.flags import json_flag, run_directories, run_directory
+from hxbench.errors import InputError
 
 if TYPE_CHECKING:
+    from hxbench.folders import Opened
     from hxbench.workbench import Run
 
 
@@ -17,10 +19,13 @@ if TYPE_CHECKING:
 @run_directory
 @json_flag("the certificate")
 def judge(directory: Path, as_json: bool) -> int:
-    """Judge the records in DIRECTORY, write certificate.json."""
-    from hxbench import workbench
+    """Judge the records in DIRECTORY, write certificate.json.
 
-    return shown(workbench.judge(directory), as_json=as_json)
+    Of a memory check or a sweep that is result.json.
+    """
+    from hxbench import folders
+
+    return shown(folders.judge(directory), as_json=as_json)
 
 
 @click.command()
@@ -28,16 +33,18 @@ def judge(directory: Path, as_json: bool) -> int:
 def render(directories: tuple[Path, ...]) -> int:
     """Judge, and write the pages of the run in DIRECTORY.
 
-    Certificate, executed notebook, junit.xml, summary.md, metrics.txt, badge.svg and manifest.json. Several
-    runs are rendered side by side; the exit status is then the worst: 4, 1, 3, 0.
+    Certificate, executed notebook, junit.xml, summary.md, metrics.txt, badge.svg and manifest.json; of a
+    memory check or a sweep its page. Several runs are rendered side by side; the exit status is then the
+    worst: 4, 1, 3, 0.
     """
-    from hxbench import workbench
+    from hxbench import folders
 
     if len(directories) > 1:
         return several.render(directories)
-    run = workbench.render(directories[0])
-    step_summary.append(run.path)
-    return shown(run, as_json=False)
+    found = folders.render(directories[0])
+    if (found.path / "summary.md").exists():  # a sweep has none
+        step_summary.append(found.path)
+    return shown(found, as_json=False)
 
 
 @click.command()
@@ -54,9 +61,14 @@ def show(directory: Path, tool: str | None, as_json: bool) -> int:
 
     Writes nothing, and ends with 0 whatever the verdicts are.
     """
-    from hxbench import workbench
+    from hxbench import folders, workbench
     from hxbench.render import terminal
 
+    if (check := folders.opened(directory)) is not None:
+        if tool is not None:
+            raise InputError(f"--as: is for runs, and {directory} is a {check.document['kind']}")
+        shown(check, as_json=as_json)
+        return 0
     run = workbench.open(directory)
     if tool is None:
         shown(run, as_json=as_json)
@@ -83,17 +95,23 @@ def verify(directory: Path, key: Path | None, as_json: bool) -> int:
 
     Ends with 0 when all is equal and with 1 when anything is not; writes nothing.
     """
-    from hxbench import workbench
+    from hxbench import folders
     from hxbench.render import terminal
 
-    found = workbench.verify(directory, key)
+    found = folders.verify(directory, key)
     as_text = json.dumps(found.as_dict(), indent=1, ensure_ascii=False) if as_json else None
     click.echo(as_text or terminal.verification_text(found))
     return 1 if found.faults else 0
 
 
-def shown(run: "Run", *, as_json: bool) -> int:
-    """Prints the certificate as a card or as JSON; returns its exit status."""
+def shown(run: "Run | Opened", *, as_json: bool) -> int:
+    """Prints the certificate or result as a card or as JSON; returns its exit status."""
+    from hxbench.workbench import Run
+
+    return _run_shown(run, as_json=as_json) if isinstance(run, Run) else _check_shown(run, as_json=as_json)
+
+
+def _run_shown(run: "Run", *, as_json: bool) -> int:
     from hxbench.judge.certificate import exit_status
     from hxbench.render import run_view
 
@@ -105,3 +123,20 @@ def shown(run: "Run", *, as_json: bool) -> int:
         click.echo(f"{run_view.card_text(certificate)}\n\n{page if page.exists() else run.path}")
     signal = run.records.ending.get("signal")
     return 128 + int(signal) if signal else int(exit_status(certificate))
+
+
+def _check_shown(check: "Opened", *, as_json: bool) -> int:
+    """What made it INCOMPLETE, if it is, stands on a line of its own."""
+    from hxbench.judge.certificate import INCOMPLETE, exit_status
+    from hxbench.records.kinds import kind_of
+
+    kind, result = kind_of(check.path), check.document
+    page = check.path / (kind.page if kind else "")
+    if as_json:
+        click.echo(json.dumps(result, indent=1, ensure_ascii=False))
+    else:
+        click.echo(f"{check}\n\n{page if page.exists() else check.path}")
+    if result["status"] == INCOMPLETE:
+        click.echo(f"hxbench: {result['status_reason']}", err=True)
+    signal = check.ending.get("signal")
+    return 128 + int(signal) if signal else int(exit_status(result))

@@ -38,10 +38,10 @@ def sign(directory: Path, key: Path) -> int:
 
     Ends with 1 when `verify` finds a fault in it. Signatures of others stay.
     """
-    from hxbench import workbench
+    from hxbench import folders
     from hxbench.render import signing
 
-    keyid = workbench.sign(directory, key)
+    keyid = folders.sign(directory, key)
     check = f"hxbench verify {shlex.quote(str(directory))} --key PUBLIC"
     click.echo(f"{directory}: signed by {signing.shown(keyid)}: {check}")
     return 0

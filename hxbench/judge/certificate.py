@@ -21,12 +21,14 @@ from hxbench.records.run_directory import Records
 
 SCHEMA = 1
 CERTIFIED, CONDITIONAL, FAILED, INCOMPLETE = "CERTIFIED", "CONDITIONAL", "FAILED", "INCOMPLETE"
+MEASURED = "MEASURED"  # of what was not to be judged, see `results`
 MOCK = "Measured against the reference server, which certifies the workbench, not a target."
 NOT_RUN = "NOT RUN"
 BAD_INPUTS = ("empty_prompt", "broken_json", "negative_max_tokens", "above_context")
 LISTED = 4
 LISTED_STAGES = 20
 _EXIT = {CERTIFIED: 0, FAILED: 1, CONDITIONAL: 3, INCOMPLETE: 4}
+_EXIT |= {PASS: 0, FAIL: 1, INCONCLUSIVE: 3, MEASURED: 0}  # of what is no run
 
 
 def build(records: Records) -> dict[str, Any]:
@@ -52,9 +54,9 @@ def build(records: Records) -> dict[str, Any]:
         "status": status,
         "status_reason": reason,
         "score": _score(table),
-        "target": _target(records),
+        "target": target(records.profile, records.facts),
         "profile": {"name": records.profile.name, "sha256": records.profile_sha256},
-        "counts": _counts(verdicts),
+        "counts": counts(verdicts),
         "verdicts": [each.as_dict() for each in verdicts],
         "ledger": [each.as_dict() for each in entries],
         "looks": [each.as_dict() for each in looks],
@@ -69,7 +71,7 @@ def build(records: Records) -> dict[str, Any]:
 
 
 def exit_status(certificate: Mapping[str, Any]) -> int:
-    """Returns 0 certified, 1 failed, 3 conditional, 4 incomplete."""
+    """Returns 0 certified or passed, 1 failed, 3 undecided, 4 incomplete; 0 also where nothing was judged."""
     return _EXIT[certificate["status"]]
 
 
@@ -102,7 +104,7 @@ def status_of(
         why = records.ending["reason"] or "no reason is recorded"
         return INCOMPLETE, f"The run did not come to its end: {why}."
     if broken:
-        return INCOMPLETE, f"The records contradict themselves: {_listed(broken)}."
+        return INCOMPLETE, f"The records contradict themselves: {listed(broken)}."
     failed = [each.id for each in verdicts if each.verdict == FAIL]
     if failed:
         return FAILED, f"{len(failed)} of {len(verdicts)} verdicts failed: {', '.join(failed)}."
@@ -110,8 +112,8 @@ def status_of(
         return CONDITIONAL, MOCK
     undecided = [each.id for each in verdicts if each.verdict == INCONCLUSIVE]
     not_run = [row["id"] for row in table if row["verdict"] == NOT_RUN]
-    open_points = [f"undecided: {_listed(undecided)}"] * bool(undecided)
-    open_points += [f"not run: {_listed(not_run)}"] * bool(not_run)
+    open_points = [f"undecided: {listed(undecided)}"] * bool(undecided)
+    open_points += [f"not run: {listed(not_run)}"] * bool(not_run)
     if open_points:
         return CONDITIONAL, f"Nothing failed, but not everything is decided ({'; '.join(open_points)})."
     passed = sum(each.verdict == PASS for each in verdicts)
@@ -122,7 +124,7 @@ def status_of(
     return CERTIFIED, f"All {passed} verdicts that the profile asks for at level 1 passed{more}."
 
 
-def _listed(ids: Sequence[str]) -> str:
+def listed(ids: Sequence[str]) -> str:
     """Returns ids or sentences in words, the first and a number when they are many."""
     return ", ".join(ids) if len(ids) <= LISTED else f"{ids[0]} and {len(ids) - 1} more"
 
@@ -133,18 +135,20 @@ def _score(table: Sequence[Mapping[str, Any]]) -> float | None:
     return round(100 * required.count(PASS) / len(required), 1) if required else None
 
 
-def _counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+def counts(verdicts: Sequence[Verdict]) -> dict[str, int]:
+    """Returns how many verdicts there are of each kind."""
     counted = Counter(each.verdict for each in verdicts)
     names = {"passed": PASS, "failed": FAIL, "inconclusive": INCONCLUSIVE, "skipped": SKIPPED}
     return {name: counted[verdict] for name, verdict in names.items()}
 
 
-def _target(records: Records) -> dict[str, Any]:
-    target, facts = records.profile.target, records.facts
+def target(profile: Profile, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what was asked, and what is known of it."""
+    asked = profile.target
     return {
-        "model": target.model,
-        "server": target.server,
-        "protocol": target.protocol,
+        "model": asked.model,
+        "server": asked.server,
+        "protocol": asked.protocol,
         "build": facts.get("server", {}).get("build"),
         "loaded_model": facts.get("model", {}).get("file"),
     }

@@ -36,6 +36,8 @@ class Footprint:
     step: Step
     problem: str | None
     samples: int = 0
+    loads: int = 0  # that were measured, each followed by a rest
+    loaded_s: float = 0.0  # that they took
     shortest: int | None = None  # answer, in tokens
     idle: float | None = None  # the median before the first request
     peak: float | None = None  # the largest sample
@@ -56,14 +58,19 @@ def footprint(
     mine = series[series["source"] == "process"]
     rss, pss = (_series(mine, name, phases) for name in ("rss_bytes", "pss_bytes"))
     rests = [_between(rss, phase) for phase in _of(phases, "rest")]
-    if len(rests) <= step.cycles or not all(rest.size for rest in rests) or not len(rss):
+    loads = _of(phases, "load")
+    loaded_s = sum(end - start for start, end in loads) / 1e9
+    whole = len(rests) > len(loads) >= step.cycles and loaded_s >= step.under_load_s
+    if not whole or not all(rest.size for rest in rests) or not len(rss):
         return Footprint(step, resources.unseen(mine) or "it was not measured to its end", len(rss))
     asked = [each for each in exchanges if each["name"] == step.name]
     lengths = _lengths(asked, protocol)
     idle, last = float(np.median(rests[0])), float(np.median(rests[-1]))
     return Footprint(
         step=step,
-        problem=_problem(step, mine, rss, asked, lengths),
+        problem=_problem(step.requests * len(loads), mine, rss, asked, lengths),
+        loads=len(loads),
+        loaded_s=loaded_s,
         shortest=min(lengths, default=None),
         samples=len(rss),
         idle=idle,
@@ -103,10 +110,13 @@ def _since_warm(rss: pd.DataFrame, asked: Sequence[Mapping[str, Any]], last: flo
 
 
 def _problem(
-    step: Step, mine: pd.DataFrame, rss: pd.DataFrame, asked: Sequence[Mapping[str, Any]], lengths: list[int]
+    expected: int,
+    mine: pd.DataFrame,
+    rss: pd.DataFrame,
+    asked: Sequence[Mapping[str, Any]],
+    lengths: list[int],
 ) -> str | None:
     """Returns why a step decides nothing: a request that failed, or samples that may have missed a peak."""
-    expected = step.requests * step.cycles
     if len(lengths) < expected:
         failed = (_why(each) for each in asked if each["status"] != 200)
         first = next(failed, "an answer without a token, or none")
@@ -200,7 +210,8 @@ def _leak(of: Footprint) -> Verdict:
         return made
     verdict = {LEAKS: FAIL, NO_LEAK: PASS}.get(found.verdict, INCONCLUSIVE)
     interval = {"interval": (found.low, found.high), "interval_kind": "two-sided", "confidence": 1 - ALPHA}
-    return replace(made, verdict=verdict, reason=found.reason, **interval)  # type: ignore[arg-type]
+    seen = f"{units.count(of.loads)} cycles, {units.duration(of.loaded_s)} under load"
+    return replace(made, verdict=verdict, reason=f"{seen}: {found.reason}", **interval)  # type: ignore[arg-type]
 
 
 def _decided(

@@ -16,6 +16,7 @@ import psutil
 PACKAGES = ("numpy", "pandas", "pyarrow", "scipy", "plotly", "papermill", "nbconvert", "psutil", "xllamacpp")
 
 CPU_INFO = Path("/proc/cpuinfo")  # Linux
+CPUS = Path("/sys/devices/system/cpu")
 
 
 def of_host() -> dict[str, Any]:
@@ -27,7 +28,7 @@ def of_host() -> dict[str, Any]:
         "cpu_model": _cpu_model(),
         "cores": psutil.cpu_count(logical=True),
         "memory_bytes": psutil.virtual_memory().total,
-        "cpu_governor": _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")),
+        "cpu_governor": _governor(),
         "hostname_sha256": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16],
     }
 
@@ -62,8 +63,12 @@ def _cpu_model() -> str:
     return names[0] if names else platform.processor()
 
 
-def _first_line(path: Path) -> str | None:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return None
+def _governor() -> str | None:
+    """Returns what sets the processors' frequency, of several all; None where the system does not say."""
+    found = set()
+    for path in CPUS.glob("cpu[0-9]*/cpufreq/scaling_governor"):
+        try:
+            found.add(path.read_text().strip())
+        except OSError:  # of one that was switched off meanwhile
+            continue
+    return ", ".join(sorted(found)) or None

@@ -179,13 +179,14 @@ def finish(run_dir: Path) -> None:
     writer = tables.TableWriter(run_dir / "records" / "series.parquet", schemas.SERIES)
     folder = run_dir / "journal"
     for path in sorted([*folder.glob("t*-sampler.jsonl"), *folder.glob("t*-prometheus.jsonl")]):
-        for time_ns, trial, *sample in _lines(path):
+        for time_ns, trial, *sample in json_lines(path):
             source, name, labels, value = sample
             writer.add((time_ns, trial, schemas.TARGET, source, name, labels, value))
     writer.close()
 
 
-def _lines(path: Path) -> Iterator[list[Any]]:
+def json_lines(path: Path) -> Iterator[list[Any]]:
+    """Yields the lines of a journal up to one that a kill tore off."""
     with path.open() as file:
         for line in file:
             try:

@@ -28,6 +28,7 @@ OWN_NAMES = ("journal", "profile.yaml", "facts.json", "log.txt", "server.log")  
 MEMORY_NOTE = "memory.json"  # in the folder of a memory check, which is no run
 ALERTS_NOTE = "alerts.json"  # in the folder of an alert drill, which is no run either
 SWEEP_NOTE = "sweep.json"  # in the folder of a sweep, around those of its runs: which loads it is to have
+NO_RUNS = (MEMORY_NOTE, ALERTS_NOTE)  # in a folder with records and a profile, which are not those of a run
 HASH_LINE = "# SHA-256 of the resolved profile: "  # the first of profile.yaml
 KILLED = {"state": "killed", "reason": "the recording was killed before it could end"}
 
@@ -100,8 +101,7 @@ def prepare(run_dir: Path, resolved: Resolved) -> Path:
 def earlier_runs(run_dir: Path, sha256: str) -> int:
     """Returns how many other runs of the same resolved profile lie beside this one."""
     others = (path for path in run_dir.parent.glob("*/profile.yaml") if path.parent.name != run_dir.name)
-    notes = (MEMORY_NOTE, ALERTS_NOTE)
-    runs = (path for path in others if not any((path.parent / note).exists() for note in notes))
+    runs = (path for path in others if not any((path.parent / note).exists() for note in NO_RUNS))
     return sum(not path.parent.is_symlink() and _names(path, sha256) for path in runs)
 
 
@@ -167,6 +167,12 @@ def ending(run_dir: Path) -> Mapping[str, Any]:
     return noted
 
 
+def facts(run_dir: Path) -> Mapping[str, Any]:
+    """Returns what is known of machine, packages, server and model; nothing of a folder without."""
+    known: Mapping[str, Any] = _json(run_dir / "facts.json", missing={})
+    return known
+
+
 def open_records(run_dir: Path) -> Records:
     """Returns what a run wrote down.
 
@@ -188,7 +194,7 @@ def open_records(run_dir: Path) -> Records:
         profile_sha256=written_sha256(run_dir / "profile.yaml"),
         exchanges=_json(run_dir / "records" / "exchanges.json", missing=[]),
         ending=ending(run_dir),
-        facts=_json(run_dir / "facts.json", missing={}),
+        facts=facts(run_dir),
         calibration=_json(run_dir / "records" / "calibration.json", missing={}),
         watched=_json(run_dir / "records" / "prometheus.json", missing=[]),
         schedule_sha256=hashlib.sha256(paths["schedule"].read_bytes()).hexdigest(),

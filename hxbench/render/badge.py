@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from hxbench.render import wording
 from hxbench.render.status import looks
 from hxbench.render.xml_text import document, element
 
@@ -18,7 +19,7 @@ _RIGHT = {"good": "#146c2e", "bad": "#b3201c", "unsure": "#855300", "none": "#59
 def svg(certificate: Mapping[str, Any]) -> str:
     """Returns the model beside the status, in words and by symbol; its accessible name says the same."""
     look, model = looks(certificate["status"]), _cut(str(certificate["target"]["model"]))
-    name = f"hxbench: {model}, level {certificate['level']}: {look.word}"
+    name = f"hxbench: {model}, {wording.scope(certificate)}: {look.word}"
     parts = ((f"hxbench {model}", _LEFT), (f"{look.symbol} {look.word}", _RIGHT[look.style]))
     widths = [round(len(text) * _CHARACTER + 2 * _PADDING) for text, _ in parts]
     root = element(

@@ -23,7 +23,8 @@ from hxbench.render.template import asset, plotly_bundle, plotly_packed, policy,
 from hxbench.render.wording import moment, plain, short_hash
 
 _FACTS = {
-    "Model": "model", "Level": "level", "Measured": "created", "Checks": "counts", "Profile": "profile",
+    "Model": "model", "Level": "level", "Kind": "kind", "Measured": "created", "Checks": "counts",
+    "Profile": "profile",
     "SHA-256 of the profile": "profile_sha256",
 }  # fmt: skip
 _WRITTEN = {"created": moment, "profile_sha256": short_hash}
@@ -84,7 +85,7 @@ def page(notebook: Any, name: str = "notebook") -> str:
 
 def _facts(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Returns what a result says beside its status; it is foreign data, so nothing in it is relied upon."""
-    return [(name, _fact(key, result[key])) for name, key in _FACTS.items() if key in result]
+    return [(name, _fact(key, result[key])) for name, key in _FACTS.items() if result.get(key) is not None]
 
 
 def _fact(key: str, value: Any) -> str:

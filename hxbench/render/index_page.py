@@ -8,7 +8,7 @@ from urllib.parse import quote_from_bytes
 from hxbench import units
 from hxbench.render import wording
 from hxbench.render.files import write_whole
-from hxbench.render.past_runs import Found, Judged, Number, find
+from hxbench.render.past_runs import RUN, Found, Judged, Number, find
 from hxbench.render.status import looks
 from hxbench.render.template import policy, render
 from hxbench.render.trend import HEIGHT, WIDTH, trend
@@ -30,10 +30,10 @@ def write(outputs: Path) -> Path:
 
 def page(found: Sequence[Found]) -> str:
     """Returns the page over what was found, the newest first; the same runs give the same bytes."""
-    histories: dict[tuple[str, str], list[tuple[Found, Judged]]] = {}
+    histories: dict[tuple[str, str, str], list[tuple[Found, Judged]]] = {}
     for each in found:
         if each.judged is not None:
-            histories.setdefault((each.judged.model, each.judged.profile), []).append((each, each.judged))
+            histories.setdefault(each.judged.history, []).append((each, each.judged))
     return render(
         "index.html.j2",
         counts=_counts(found),
@@ -48,8 +48,9 @@ def page(found: Sequence[Found]) -> str:
 
 
 def _counts(found: Sequence[Found]) -> list[tuple[str, str]]:
-    statuses = [each.judged.status for each in found if each.judged is not None]
-    numbers = [("Runs with a certificate", len(statuses))]
+    judged = [each.judged for each in found if each.judged is not None]
+    runs, statuses = sum(each.kind == RUN for each in judged), [each.status for each in judged]
+    numbers = [("Runs with a certificate", runs), ("Checks and sweeps", len(judged) - runs)]
     numbers += [(looks(word).word.capitalize(), statuses.count(word)) for word in dict.fromkeys(statuses)]
     rest = len(found) - len(statuses)
     return [(name, units.count(number)) for name, number in (*numbers, ("Other folders", rest)) if number]
@@ -61,7 +62,7 @@ def _history(place: int, runs: Sequence[tuple[Found, Judged]]) -> dict[str, Any]
     return {
         "anchor": f"history-{place}",
         "model": judged.model,
-        "profile": judged.profile,
+        "profile": judged.profile if judged.kind == RUN else f"{judged.profile}, {judged.kind}",
         "status": judged.status,
         "when": _moment(newest),
         "runs": [_row(found, each) for found, each in runs],
@@ -72,7 +73,7 @@ def _history(place: int, runs: Sequence[tuple[Found, Judged]]) -> dict[str, Any]
 def _row(found: Found, judged: Judged) -> dict[str, Any]:
     return {
         "name": _name(found),
-        "href": _href(found, "certificate.html"),
+        "href": _href(found),
         "status": judged.status,
         "when": _moment(found),
         "level": judged.level,
@@ -83,7 +84,7 @@ def _row(found: Found, judged: Judged) -> dict[str, Any]:
 
 
 def _other(found: Found) -> dict[str, Any]:
-    return {"name": _name(found), "why": found.why, "href": _href(found, "benchmark.html")}
+    return {"name": _name(found), "why": found.why, "href": _href(found)}
 
 
 def _plot(newest: Number, runs: Sequence[Judged]) -> dict[str, Any]:
@@ -116,8 +117,8 @@ def _name(found: Found) -> str:
     return found.path.name.encode("utf-8", "replace").decode()
 
 
-def _href(found: Found, page: str) -> str | None:
-    """Returns the address of a page in a folder beside the index; None when it is not there."""
-    if found.path.is_symlink() or not (found.path / page).is_file():
+def _href(found: Found) -> str | None:
+    """Returns the address of the page in a folder beside the index; None when it is not there."""
+    if found.path.is_symlink() or not (found.path / found.page).is_file():
         return None
-    return f"./{quote_from_bytes(bytes(Path(found.path.name)))}/{page}"
+    return f"./{quote_from_bytes(bytes(Path(found.path.name)))}/{found.page}"

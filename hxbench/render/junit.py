@@ -16,8 +16,8 @@ def xml(certificate: Mapping[str, Any]) -> str:
 
     A run that is not whole is an error of its own.
     """
-    model, level = certificate["target"]["model"], certificate["level"]
-    suite = element("testsuite", name=f"hxbench level {level}: {model}", timestamp=certificate["created"])
+    name = f"hxbench {wording.scope(certificate)}: {certificate['target']['model']}"
+    suite = element("testsuite", name=name, timestamp=certificate["created"])
     properties = ElementTree.SubElement(suite, "properties")
     for name in ("run", "status", "hxbench"):
         properties.append(element("property", name=name, value=certificate[name]))

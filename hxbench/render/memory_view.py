@@ -6,12 +6,10 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.judge.memory import Footprint
-from hxbench.judge.verdicts import PASS, Verdict, worst
+from hxbench.judge.verdicts import Verdict
 from hxbench.plan.memory import Step
-from hxbench.plan.profile import Profile
 from hxbench.render.figure import Figure, nothing, panels
 from hxbench.render.figures.time_axis import binned, line
-from hxbench.render.run_view import Result
 from hxbench.render.tables import Table, verdict_table
 
 _TITLE = "Memory of the servers, step by step"
@@ -29,7 +27,7 @@ def footprint_table(footprints: Sequence[Footprint]) -> Table:
         [
             each.step.name,
             units.count(each.step.users),
-            units.count(each.step.requests * each.step.cycles),
+            units.count(each.step.requests * (each.loads or each.step.cycles)),
             *(
                 units.size(size)
                 for size in (each.idle, each.peak, each.pss_peak, each.growth, each.growth_warm)
@@ -69,14 +67,3 @@ class MemoryFigures:
         )
         figure.update_xaxes(title_text="Seconds since the step's first rest began")
         return figure.update_layout(showlegend=True)  # type: ignore[no-any-return]
-
-
-class MemoryResult(Result):
-    """What the last cell of a memory check's notebook shows; it certifies nothing by itself."""
-
-    def __init__(self, name: str, profile: Profile, found: Sequence[Verdict]) -> None:
-        status = worst([each.verdict for each in found]) or "INCOMPLETE"
-        open_ = [each for each in found if each.verdict != PASS]
-        says = "; ".join(f"{each.id}: {each.verdict}" for each in open_) or f"{len(found)} verdicts, all PASS"
-        self.data = {"schema": 1, "status": status, "status_reason": says, "run": name}
-        self.data |= {"model": profile.target.model, "profile": profile.name}

@@ -10,11 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from hxbench import units
 from hxbench.errors import DirectoryError, EvidenceError
-from hxbench.records.run_directory import ALERTS_NOTE, HASH_LINE, MEMORY_NOTE, SWEEP_NOTE
+from hxbench.records.kinds import RESULT, SWEEP, kind_of
+from hxbench.records.run_directory import HASH_LINE
 from hxbench.render import wording
 from hxbench.render.files import read_json
 
+RUN = "run"
 _LONGEST = 200  # characters of a foreign text
 _LONGEST_WORD = 16  # of a status or verdict; CONDITIONAL has 11
 _LARGEST = 50_000_000  # bytes; a certificate has a hundred thousand
@@ -37,26 +40,33 @@ class Number:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the certificate of a past run says."""
+    """What the certificate of a past run, or the result of a check or a sweep, says."""
 
     model: str
     profile: str
     sha256: str
     status: str
     level: str
+    kind: str  # run, or what else it is
     counts: str
     numbers: tuple[Number, ...]
+
+    @property
+    def history(self) -> tuple[str, str, str]:
+        """Returns what makes runs comparable: model, profile and kind."""
+        return self.model, self.profile, self.kind
 
 
 @dataclass(frozen=True)
 class Found:
-    """A folder among the runs; `why` says what it is when it holds no certificate."""
+    """A folder among the runs; `why` says what it is when it holds no certificate and no result."""
 
     path: Path
     when: datetime  # the end of the recording, else its begin, else when the folder last changed
     is_run: bool = False  # recorded by hxbench
     ended: bool = False  # its recording came to an end, of whatever kind
     attempt: int | None = None
+    page: str = "certificate.html"
     judged: Judged | None = None
     why: str = ""
 
@@ -95,28 +105,25 @@ def _opened(path: Path, changed: datetime) -> Found:
         ended=(path / "records" / "ending.json").is_file(),
         attempt=earlier + 1 if type(earlier) is int and 0 <= earlier < 10**6 else None,
     )
-    if (path / "certificate.json").exists():
-        return _with_certificate(found)
+    kind = kind_of(path)
+    if kind is not None:
+        found = replace(found, page=kind.page)
+    document = "certificate.json" if kind is None else RESULT
+    if (path / document).exists():
+        return _with_certificate(found, document)
     if not found.is_run:
-        return replace(found, why=_what_else(path))
+        return replace(found, why="holds no run" if kind is None else f"a {kind.called} without a run")
+    called = "" if kind is None else f"a {kind.called}, "
     ending = "not judged yet" if found.ended else "being recorded, or killed"
-    return replace(found, why=f"{ending}: `hxbench render` on it writes its certificate")
-
-
-def _what_else(path: Path) -> str:
-    if (path / MEMORY_NOTE).is_file():
-        return "a memory check: hx.open_memory opens it"
-    if (path / ALERTS_NOTE).is_file():
-        return "an alert drill: hx.open_alerts opens it"
-    return "a sweep" if (path / SWEEP_NOTE).is_file() else "holds no run"
+    return replace(found, why=f"{called}{ending}: `hxbench render` on it writes its {Path(document).stem}")
 
 
 def _is_run(path: Path) -> bool:
-    """Whether hxbench recorded here: records, and a profile that begins with its own hash."""
+    """Whether hxbench recorded here: records, and a profile that begins with its hash; a sweep has runs."""
+    if kind_of(path) == SWEEP:
+        return any(_is_run(each) for each in path.iterdir() if each.is_dir() and not each.is_symlink())
     records, profile = path / "records", path / "profile.yaml"
     if not records.is_dir() or records.is_symlink() or not profile.is_file():
-        return False
-    if (path / MEMORY_NOTE).exists() or (path / ALERTS_NOTE).exists():
         return False
     with profile.open("rb") as file:
         return file.read(len(HASH_LINE)) == HASH_LINE.encode()
@@ -145,24 +152,25 @@ def _time(text: Any) -> datetime | None:
         return None
 
 
-def _with_certificate(found: Found) -> Found:
+def _with_certificate(found: Found, document: str) -> Found:
     try:
-        return replace(found, judged=_judged(_read(found.path / "certificate.json")))
+        return replace(found, judged=_judged(_read(found.path / document)))
     except EvidenceError as error:
         return replace(found, why=f"unreadable: {_text(str(error))}")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return replace(found, why="unreadable: certificate.json: is not as hxbench writes it")
+        return replace(found, why=f"unreadable: {document}: is not as hxbench writes it")
 
 
 def _judged(certificate: Any) -> Judged:
-    """Returns what the index shows of a certificate; raises whatever a wrong shape leads to."""
+    """Returns what the index shows of a certificate or a result; raises whatever a wrong shape leads to."""
     gates = [each for each in certificate["verdicts"] if each["metric"] is not None]
     return Judged(
         model=_text(certificate["target"]["model"]),
         profile=_text(certificate["profile"]["name"]),
-        sha256=_text(certificate["profile"]["sha256"]),
+        sha256=_text(certificate["profile"]["sha256"] or ""),
         status=_text(certificate["status"])[:_LONGEST_WORD],
-        level=str(int(certificate["level"])),
+        level=str(int(certificate["level"])) if "level" in certificate else units.ABSENT,
+        kind=_text(certificate.get("kind", RUN)),
         counts=_counts(certificate["counts"]),
         numbers=tuple(_number(each) for each in gates if each["estimate"] is not None),
     )

@@ -28,22 +28,28 @@ def notebooks_of(certificate: Mapping[str, Any]) -> list[str]:
 
 def notebook_pages(run_dir: Path, certificate: Mapping[str, Any]) -> list[str]:
     """Executes the notebooks over the recorded run and exports them; returns why any is not whole."""
-    shortfalls = []
+    found = (notebook_page(run_dir, name, {"run_dir": ".."}) for name in notebooks_of(certificate))
+    return [shortfall for shortfall in found if shortfall is not None]
+
+
+def notebook_page(run_dir: Path, name: str, parameters: Mapping[str, Any]) -> str | None:
+    """Executes a notebook over what is recorded and exports it; returns why it is not whole, or None."""
     (run_dir / "notebooks").mkdir(exist_ok=True)
-    for name in notebooks_of(certificate):
-        path = run_dir / "notebooks" / f"{name}.ipynb"
-        executed = notebooks.execute(name, path, {"run_dir": ".."}, CELL_S)  # it may be moved with its run
-        exporter.write_page(executed.path, run_dir / f"{name}.html")
-        if not executed.complete:
-            shortfalls.append(f"notebook {name}: {executed.reason}")
-    return shortfalls
+    path = run_dir / "notebooks" / f"{name}.ipynb"
+    executed = notebooks.execute(name, path, parameters, CELL_S)  # `..`: it may be moved with its run
+    exporter.write_page(executed.path, run_dir / f"{name}.html")
+    return None if executed.complete else f"notebook {name}: {executed.reason}"
 
 
 def report_texts(certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
-    """Returns what makes each report, by its file's name: the certificate alone gives them all."""
+    """Returns what makes each report, by its file's name: the certificate, or the result of what is no run,
+    alone gives them all. Only a run's has a page; of what judged nothing there is no report.
+    """
+    if "kind" in certificate and not certificate["verdicts"]:
+        return {}
     pages = [(name, f"{name}.html") for name in notebooks_of(certificate)]
-    return {
-        "certificate.html": lambda: certificate_page.page(certificate, facts, pages),
+    page = {"certificate.html": lambda: certificate_page.page(certificate, facts, pages)}
+    return ({} if "kind" in certificate else page) | {
         "junit.xml": lambda: junit.xml(certificate),
         "summary.md": lambda: summary.markdown(certificate),
         "metrics.txt": lambda: openmetrics.text(certificate),

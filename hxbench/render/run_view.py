@@ -163,7 +163,7 @@ def spans(records: Records) -> list[Span]:
 def card_text(certificate: Mapping[str, Any]) -> str:
     """Returns the certificate in a few lines for a terminal."""
     look = looks(certificate["status"])
-    head = f"{look.symbol} {look.word}  {certificate['target']['model']}, level {certificate['level']}"
+    head = f"{look.symbol} {look.word}  {certificate['target']['model']}, {wording.scope(certificate)}"
     rows = verdict_table(certificate).drop(columns=["Why", "n"]).values.tolist()
     stages = certificate["summary"].get("stages", [])
     lines = [head, str(certificate["status_reason"]), *aligned(rows), *aligned(stage_rows(stages))]
@@ -181,7 +181,7 @@ def card_html(certificate: Mapping[str, Any]) -> str:
     return (
         f'<style>{_STYLE}</style><div class="hx-card">'
         f'<p><span class="hx-{look.style}">{look.symbol} {escape(look.word)}</span> '
-        f"{escape(str(certificate['target']['model']))}, level {escape(str(certificate['level']))}. "
+        f"{escape(str(certificate['target']['model']))}, {escape(wording.scope(certificate))}. "
         f"{escape(str(certificate['status_reason']))}</p>"
         f"<table><thead><tr>{columns}</tr></thead><tbody>{rows}</tbody></table>"
         f'<p class="hx-quiet">{escape(wording.counts(certificate))}; run {escape(str(certificate["run"]))}, '
@@ -212,7 +212,8 @@ class Result:
             "schema": 1,
             **{
                 key: certificate[key]
-                for key in ("status", "status_reason", "run", "created", "level", "counts")
+                for key in ("status", "status_reason", "run", "created", "level", "kind", "counts")
+                if key in certificate
             },
             "model": certificate["target"]["model"],
             "profile": certificate["profile"]["name"],

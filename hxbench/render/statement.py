@@ -1,8 +1,9 @@
 """What a run came to, as in-toto statements: what tools of the supply chain read, and what is signed.
 
-Two of them, because test-result v0.1 has three words where a certificate has more. There CERTIFIED is PASSED
-and every other status FAILED; a verdict that is not PASS is a failed test, SKIPPED none at all. The exact
-words stand in a predicate of our own. Floats are in neither: another build of numpy gives other last digits.
+Two of them, because test-result v0.1 has three words where a certificate has more. There CERTIFIED, and PASS
+of a check, is PASSED and every other status FAILED; a verdict that is not PASS is a failed test, SKIPPED none
+at all. The exact words stand in a predicate of our own. Floats are in neither: another build of numpy gives
+other last digits.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from typing import Any
 from hxbench import canonical_json
 from hxbench.judge.certificate import CERTIFIED
 from hxbench.judge.verdicts import PASS, SKIPPED
+from hxbench.records.kinds import KINDS, RESULT
 from hxbench.render import manifest
 from hxbench.render.files import write_whole
 
@@ -20,7 +22,7 @@ STATEMENT = "https://in-toto.io/Statement/v1"
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 VERDICTS = "urn:hxbench:verdicts:v0.1"  # a name, not an address: nothing is to be found there
 # The manifest has the hash of every other file; certificate and page are named so that each alone is known.
-_SUBJECTS = (manifest.NAME, "certificate.json", "certificate.html")
+_SUBJECTS = (manifest.NAME, "certificate.json", "certificate.html", RESULT, *(kind.page for kind in KINDS))
 
 
 def seal(run_dir: Path, certificate: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
@@ -67,7 +69,7 @@ def _resource(name: str, sha256: str) -> dict[str, Any]:
 def _test_result(run_dir: Path, certificate: Mapping[str, Any]) -> dict[str, Any]:
     verdicts = certificate["verdicts"]
     return {
-        "result": "PASSED" if certificate["status"] == CERTIFIED else "FAILED",
+        "result": "PASSED" if certificate["status"] in (CERTIFIED, PASS) else "FAILED",
         "configuration": [*_files(run_dir, ("profile.yaml",))],
         "passedTests": [_test(each) for each in verdicts if each["verdict"] == PASS],
         "warnedTests": [],
@@ -82,8 +84,8 @@ def _test(verdict: Mapping[str, Any]) -> str:
 
 
 def _verdicts(certificate: Mapping[str, Any]) -> dict[str, Any]:
-    said = ("hxbench", "run", "created", "level", "status", "status_reason", "profile")
+    said = ("hxbench", "run", "created", "level", "kind", "status", "status_reason", "profile")
     each = ("case", "id", "verdict", "reason")
-    return {name: certificate[name] for name in said} | {
+    return {name: certificate[name] for name in said if name in certificate} | {
         "verdicts": [{name: verdict[name] for name in each} for verdict in certificate["verdicts"]]
     }

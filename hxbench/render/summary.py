@@ -16,7 +16,7 @@ def markdown(certificate: Mapping[str, Any]) -> str:
     look, model = looks(certificate["status"]), certificate["target"]["model"]
     table = verdict_table(certificate).drop(columns=["n"])
     lines = [
-        f"## {look.symbol} {_text(look.word)}: {_text(model)}, level {_text(certificate['level'])}",
+        f"## {look.symbol} {_text(look.word)}: {_text(model)}, {_text(wording.scope(certificate))}",
         "",
         _text(certificate["status_reason"]),
         "",

@@ -11,7 +11,6 @@ from hxbench.judge import scaling
 from hxbench.render import figures
 from hxbench.render.figure import Figure, Limit
 from hxbench.render.offers import Offers
-from hxbench.render.run_view import Result
 from hxbench.render.tables import Table
 
 _HEADS = ("n", "n_eff", "Errors", "Output", "Answers", "ttft p50", "ttft p95", "itl p50", "e2e p50")
@@ -63,12 +62,3 @@ def sweep_table(frame: pd.DataFrame, axis: str) -> Table:
     """Returns `sweep_rows` as a table for a notebook."""
     head, *rows = sweep_rows(frame, axis)
     return Table(rows, columns=head)
-
-
-class SweepResult(Result):
-    """What the last cell of a sweep's notebook shows: it was measured, and nothing of it judged."""
-
-    def __init__(self, name: str, profile: str, model: str | None, *, says: str, is_whole: bool) -> None:
-        status = "MEASURED" if is_whole else "INCOMPLETE"
-        self.data = {"schema": 1, "status": status, "status_reason": says, "run": name}
-        self.data |= {"model": model, "profile": profile}

@@ -55,6 +55,11 @@ def names(certificate: Part) -> dict[str, str]:
     return {verdict["id"]: gate(verdict, cases) for verdict in certificate["verdicts"]}
 
 
+def scope(certificate: Part) -> str:
+    """Returns what it is that was looked at: `level 1`, or of what is no run its kind."""
+    return f"level {certificate['level']}" if "level" in certificate else str(certificate["kind"])
+
+
 def gate(verdict: Part, cases: Mapping[str, str]) -> str:
     """Returns what a verdict is about; `cases` are the names of the catalogue's cases by their ids."""
     metric, statistic = verdict["metric"], verdict["statistic"] or ""

@@ -20,9 +20,13 @@ from hxbench.servers.started import StartedServer
 READY_S = 60.0
 
 
-def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0) -> StartedServer:
+def start(
+    model_path: Path, alias: str, options: Embedded, log: Path, port: int = 0, *, ignore_eos: bool = False
+) -> StartedServer:
     """Returns the running server once it answers.
 
+    With `ignore_eos` no answer ends by itself, also where an endpoint passes that word of a request over, as
+    llama.cpp's /v1/messages does.
     Raises:
         InputError: the `embedded` extra is not installed.
         DirectoryError: `log` cannot be written.
@@ -37,6 +41,7 @@ def start(model_path: Path, alias: str, options: Embedded, log: Path, port: int 
         "slots": options.slots,
         "context": options.context,
         "prompt_cache": options.prompt_cache,
+        "ignore_eos": ignore_eos,
     }
     try:
         with log.open("ab") as file:
@@ -86,6 +91,7 @@ def _serve(options: dict[str, Any], say: Callable[..., None]) -> None:
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = options["threads"]
     parameters.cache_prompt = options["prompt_cache"]
     parameters.cache_ram_mib = 8192 if options["prompt_cache"] else 0
+    parameters.sampling.ignore_eos = options["ignore_eos"]
     parameters.endpoint_metrics = parameters.endpoint_slots = True
     try:
         server = xllamacpp.Server(parameters)
