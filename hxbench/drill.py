@@ -15,6 +15,7 @@ import pandas as pd
 from hxbench.alert_recording import AlertRecording
 from hxbench.errors import DirectoryError, EvidenceError, InputError
 from hxbench.judge.alerts import Course, contradictions, course, verdicts
+from hxbench.judge.results import document
 from hxbench.judge.verdicts import Verdict
 from hxbench.plan.alerts import Alerts
 from hxbench.plan.layers import Resolved, resolve, written_sha256
@@ -26,14 +27,14 @@ from hxbench.record.receiver import Receiver
 from hxbench.record.supervisor import stop_signals
 from hxbench.recording import outputs
 from hxbench.records import run_directory
+from hxbench.records.kinds import ALERTS
 from hxbench.records.run_directory import write_json
-from hxbench.render import manifest
-from hxbench.render.alerts_view import AlertFigures, AlertResult, timeline
+from hxbench.render.alerts_view import AlertFigures, timeline
 from hxbench.render.files import strict_json
 from hxbench.render.progress import View, view
+from hxbench.render.run_view import Result
 from hxbench.render.tables import Table, aligned, verdict_table
 
-NOTE = run_directory.ALERTS_NOTE
 Read = TypeVar("Read")
 
 
@@ -50,6 +51,10 @@ class Drill:
     @property
     def profile_sha256(self) -> str:
         return written_sha256(self.path / "profile.yaml")
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        return run_directory.facts(self.path)
 
     @property
     def ending(self) -> Mapping[str, Any]:
@@ -107,10 +112,10 @@ class Drill:
         """`timeline`, under the name that every check has."""
         return self.timeline
 
-    @property
-    def faults(self) -> list[str]:
-        """Which files are not those whose hashes were written when the drill ended."""
-        return manifest.faults(self.path)
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        """What result.json holds: status, verdicts, and the events that they rest on."""
+        return document(self, ALERTS)
 
     @cached_property
     def figures(self) -> AlertFigures:
@@ -122,9 +127,9 @@ class Drill:
         number = self.ending.get("signal")
         return None if number is None else int(number)
 
-    def result(self) -> AlertResult:
+    def result(self) -> Result:
         """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
-        return AlertResult(self.path.name, self.profile, self.found)
+        return Result(self.document)
 
     def __repr__(self) -> str:
         rows = self.verdicts.drop(columns=["Interval", "n"])
@@ -141,8 +146,8 @@ def open_alerts(path: str | Path) -> Drill:
 
     Raises: DirectoryError when the folder holds none.
     """
-    if not (Path(path) / NOTE).exists():
-        raise DirectoryError(f"{path}: not an alert drill: it has no file {NOTE}")
+    if not (Path(path) / ALERTS.note).exists():
+        raise DirectoryError(f"{path}: not an alert drill: it has no file {ALERTS.note}")
     return Drill(Path(path).resolve())
 
 
@@ -165,7 +170,7 @@ def alerts(
         BusyError: a run measures on this machine.
         IncompleteError: a command failed, or the disk is full; what was seen is kept.
     """
-    if run_dir and (Path(run_dir) / NOTE).exists():
+    if run_dir and (Path(run_dir) / ALERTS.note).exists():
         return open_alerts(run_dir)
     given = {key.replace("__", "."): (value, "hx.alerts") for key, value in overrides.items()}
     resolved = (
@@ -184,7 +189,7 @@ def alerts(
     ):
         rule = watched.require_ready()
         folder = run_directory.prepare(folder, resolved)
-        write_json(folder / NOTE, {"schema": 1})
+        write_json(folder / ALERTS.note, {"schema": 1})
         secrets = (token,) if token else ()
         AlertRecording(folder, section, watched, receiver, secrets, asked, show or view()).record(rule)
     return Drill(folder)

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from hxbench import footprint, sweeping, workbench
+from hxbench import drill, footprint, sweeping, workbench
 from hxbench.errors import EvidenceError
 from hxbench.judge.certificate import INCOMPLETE
 from hxbench.judge.results import Checked
 from hxbench.judge.verify import Group, Verification
-from hxbench.records.kinds import MEMORY, RESULT, SWEEP, Kind, kind_of
+from hxbench.records.kinds import ALERTS, MEMORY, RESULT, SWEEP, Kind, kind_of
 from hxbench.records.run_directory import write_json
 from hxbench.render import cards, statement
 from hxbench.sweeping import Sweep
@@ -28,6 +28,7 @@ class Opened(Checked, Protocol):
 OPENERS: Mapping[Kind, Callable[[Path], Opened]] = {
     MEMORY: footprint.open_memory,
     SWEEP: sweeping.open_sweep,
+    ALERTS: drill.open_alerts,
 }
 
 

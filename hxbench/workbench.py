@@ -157,7 +157,7 @@ def open(path: str | Path) -> Run:
     run_dir = Path(path).resolve()
     kind = kind_of(run_dir)
     if kind is not None:
-        raise DirectoryError(f"{path}: not a run but a {kind.called}; {kind.opener} opens it")
+        raise DirectoryError(f"{path}: not a run but {kind.named}; {kind.opener} opens it")
     if not (run_dir / "records").is_dir():
         what = "it has no folder records/" if run_dir.is_dir() else "there is no such folder"
         hint = "runs are folders below outputs/, the last one outputs/latest"

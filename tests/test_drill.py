@@ -22,7 +22,7 @@ import hxbench as hx
 from hxbench import cli
 from hxbench.errors import DirectoryError, EvidenceError
 from hxbench.records import run_directory
-from hxbench.render import past_runs
+from hxbench.render import keys, manifest, past_runs
 from hxbench.render.completeness import RESULT_MIME
 from hxbench.render.progress import TextView
 from tests.drills import Stage
@@ -72,6 +72,15 @@ def recorded(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "drill"
 
 
+@pytest.fixture(scope="module")
+def evidence(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same drill with what the command adds: its page, its result, its reports."""
+    folder = tmp_path_factory.mktemp("evidence") / "drill"
+    shutil.copytree(recorded, folder)
+    assert 0 == cli.run_command(["alerts", "--out", str(folder)])
+    return folder
+
+
 def test_the_alert_of_a_stopped_service_fires_arrives_and_clears(recorded: Path) -> None:
     found = {each.id: each for each in hx.open_alerts(recorded).found}
     assert ["alert_fires", "alert_received", "alert_clears"] == list(found)
@@ -104,7 +113,7 @@ def test_a_drill_shows_itself_as_text_table_figure_and_result(recorded: Path) ->
     assert ["✓ PASS"] * 3 == drill.verdicts["Verdict"].tolist()
     (drawn,) = drill.figures.timeline().data
     assert len(drill.frame) - 1 == len(drawn.x)  # without what came before the stop
-    assert ("PASS", "alert_fires: PASS; alert_received: PASS; alert_clears: PASS") == (
+    assert ("PASS", "3 verdicts, all PASS") == (
         drill.result().data["status"], drill.result().data["status_reason"],
     )  # fmt: skip
     assert RESULT_MIME in drill.result()._repr_mimebundle_()
@@ -121,16 +130,60 @@ def test_no_secret_is_stored(recorded: Path) -> None:
 
 
 def test_a_drill_that_is_there_is_shown_and_not_run_again(
-    recorded: Path, capsys: pytest.CaptureFixture[str]
+    evidence: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert 0 == cli.run_command(["alerts", "--out", str(recorded)])
-    assert "Alert clears, from the restore" in capsys.readouterr().out
-    assert 0 == cli.run_command(["alerts", "--out", str(recorded), "--json"])
-    assert "alert_fires" == json.loads(capsys.readouterr().out)[0]["id"]
+    assert 0 == cli.run_command(["alerts", "--out", str(evidence)])
+    said = capsys.readouterr().out
+    assert "Alert clears, from the restore" in said
+    assert str(evidence / "alerts.html") == said.splitlines()[-1]
+    assert 0 == cli.run_command(["alerts", "--out", str(evidence), "--json"])
+    assert "alert_fires" == json.loads(capsys.readouterr().out)["verdicts"][0]["id"]
 
 
-def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: Path) -> None:
-    assert [] == hx.open_alerts(recorded).faults
+def test_a_drill_is_verified_signed_and_listed_as_a_run_is(evidence: Path, workplace: Path) -> None:
+    found = hx.verify(evidence)
+    assert ("PASS", ()) == (found.status, found.faults)
+    private, public = workplace / "key", workplace / "key.pub"
+    keys.generate(private, public)
+    hx.sign(evidence, private)
+    assert () == hx.verify(evidence, public).faults
+    (listed,) = past_runs.find(evidence.parent)
+    assert listed.judged is not None
+    assert ("alerts.html", "PASS") == (listed.page, listed.judged.status)
+    assert 'classname="alert_received"' in (evidence / "junit.xml").read_text()
+
+
+def without(event: str) -> Callable[[str], str]:
+    return lambda text: "".join(
+        line for line in text.splitlines(keepends=True) if f'"event": "{event}"' not in line
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "said"),
+    [
+        ("result.json", lambda text: text.replace('"estimate": ', '"estimate": 1'), "[0].estimate: holds"),
+        ("result.json", lambda text: text.replace('"PASS"', '"FAIL"'), 'status: holds "FAIL"'),
+        ("records/events.jsonl", without("received"), 'verdicts[1].verdict: holds "PASS"'),
+        ("records/events.jsonl", without("restored"), "records/events.jsonl: "),
+        ("profile.yaml", lambda text: text.replace("ServiceDown", "Other"), "profile.yaml: notes the hash"),
+        ("alerts.html", lambda text: text.replace("PASS", "GOOD"), "alerts.html: line "),
+    ],
+)  # fmt: skip
+def test_what_was_edited_is_found_though_its_hash_is_right(
+    evidence: Path, workplace: Path, name: str, edit: Callable[[str], str], said: str
+) -> None:
+    copy = workplace / "copy"
+    shutil.copytree(evidence, copy)
+    text = (copy / name).read_text()
+    assert text != edit(text)
+    (copy / name).write_text(edit(text))
+    assert f"{name}: is not the file whose SHA-256 stands in manifest.json" in hx.verify(copy).faults
+    manifest.write(copy)
+    assert any(said in fault for fault in hx.verify(copy).faults), hx.verify(copy).faults
+
+
+def test_events_that_cannot_be_read_are_named(recorded: Path, workplace: Path) -> None:
     copy = workplace / "copy"
     shutil.copytree(recorded, copy)
     events = copy / "records" / "events.jsonl"
@@ -139,9 +192,6 @@ def test_a_file_that_was_changed_afterwards_is_named(recorded: Path, workplace: 
         for name in ("found", "timeline", "contradictions"):
             with pytest.raises(EvidenceError, match=r"records/events\.jsonl: not readable: "):
                 getattr(hx.open_alerts(copy), name)
-    assert ["records/events.jsonl: is not the file whose SHA-256 stands in manifest.json"] == (
-        hx.open_alerts(copy).faults
-    )
     (copy / "profile.yaml").write_text("schema: 1\ntarget: {model: m}\n")
     with pytest.raises(EvidenceError, match=r"profile\.yaml: has no section alerts"):
         hx.open_alerts(copy).found  # noqa: B018
@@ -151,7 +201,8 @@ def test_a_drill_is_no_run_and_no_earlier_attempt_of_one(recorded: Path, workpla
     with pytest.raises(DirectoryError, match=r": not a run but an alert drill; hx\.open_alerts opens it"):
         hx.open(recorded)
     (found,) = past_runs.find(recorded.parent)
-    assert (False, "an alert drill: hx.open_alerts opens it") == (found.is_run, found.why)
+    why = "an alert drill, not judged yet: `hxbench render` on it writes its result"
+    assert (True, why) == (found.is_run, found.why)
     sha256 = (recorded / "profile.yaml").read_text().splitlines()[0].removeprefix(run_directory.HASH_LINE)
     assert 0 == run_directory.earlier_runs(recorded.parent / "another", sha256)
     with pytest.raises(DirectoryError, match=r": not an alert drill: it has no file alerts\.json"):
@@ -309,7 +360,7 @@ def test_a_restore_that_fails_says_what_to_run_by_hand(
     assert loud in said.splitlines()[-1]
     drill = hx.open_alerts(workplace / "drill")
     assert ["PASS", "PASS", "INCONCLUSIVE"] == [each.verdict for each in drill.found]
-    assert [] == drill.faults
+    assert [] == manifest.faults(drill.path)
     assert not settled.is_up
 
 
@@ -342,7 +393,7 @@ def test_whoever_interrupts_it_twice_still_has_the_service_restored(settled: Sta
     assert "INCONCLUSIVE" == drill.found[1].verdict
     assert "then the drill ended: interrupted by signal " in drill.found[1].reason
     assert ["it is no JSON"] * 20 == drill.timeline.query("event == 'refused'")["said"].tolist()
-    assert [] == drill.faults
+    assert [] == manifest.faults(drill.path)
 
 
 class Impatient(TextView):
@@ -383,7 +434,9 @@ def test_a_drill_that_is_killed_restores_the_service_and_can_be_opened(
     drill = hx.open_alerts(workplace / "drill")
     assert {"INCONCLUSIVE"} == {each.verdict for each in drill.found[1:]}
     assert "the recording was killed before it could end" in drill.found[1].reason
-    assert ["manifest.json: is missing"] == drill.faults
+    assert ("INCOMPLETE", ()) == (
+        hx.judge(drill.path).document["status"], hx.verify(drill.path).faults,
+    )  # fmt: skip
     assert "ended" not in drill.figures.timeline().data[0].y
 
 

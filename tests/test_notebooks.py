@@ -29,6 +29,7 @@ SHIPPED = (
     "certificate",
     "memory",
     "observability",
+    "alerts",
 )  # in the order of use
 LOOK_AROUND = """
 import os, sys, hxbench

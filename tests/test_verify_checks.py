@@ -319,7 +319,9 @@ BAD = {
         text("profile.yaml", '"openai-chat"', '"anthropic-messages"'),
         "exchanges that did not go to /v1/messages", judged=True,
     ),
-    "another hash of the profile": Bad(text("profile.yaml", ": b", ": a"), "profile.yaml: notes the hash a"),
+    "another hash of the profile": Bad(
+        text("profile.yaml", "resolved profile: ", "resolved profile: 0"), "profile.yaml: notes the hash 0"
+    ),
     "no profile": Bad(gone("profile.yaml"), "profile.yaml"),
     "another model loaded": Bad(
         edited("facts.json", lambda known: known["model"].update(name="phi3")),

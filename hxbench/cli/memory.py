@@ -26,11 +26,9 @@ def memory(profile: str | None, out: Path | None, as_json: bool, **flags: Any) -
     folder with the raw samples and memory.html, for `verify` and `sign`; with --out a check that is there is
     not measured again.
     """
-    from hxbench import folders, footprint
-    from hxbench.records.kinds import RESULT
+    from hxbench import footprint
 
     names = ("checks", "at_once", "tokens", "cycles", "leak_time", "loaded")
     given = {name: flags[name] for name in names if flags[name] is not None}
     found = footprint.memory(resolved(profile, flags), out, **given)
-    check = found if (found.path / RESULT).exists() else folders.render(found.path)
-    return runs.shown(check, as_json=as_json)
+    return runs.rendered(found, as_json=as_json)

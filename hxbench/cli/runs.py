@@ -66,7 +66,7 @@ def show(directory: Path, tool: str | None, as_json: bool) -> int:
 
     if (check := folders.opened(directory)) is not None:
         if tool is not None:
-            raise InputError(f"--as: is for runs, and {directory} is a {check.document['kind']}")
+            raise InputError(f"--as: is for runs, and {directory} holds none")
         shown(check, as_json=as_json)
         return 0
     run = workbench.open(directory)
@@ -109,6 +109,15 @@ def shown(run: "Run | Opened", *, as_json: bool) -> int:
     from hxbench.workbench import Run
 
     return _run_shown(run, as_json=as_json) if isinstance(run, Run) else _check_shown(run, as_json=as_json)
+
+
+def rendered(check: "Opened", *, as_json: bool) -> int:
+    """Renders what was just recorded, not what somebody may have signed since; prints it as `shown` does."""
+    from hxbench import folders
+    from hxbench.records.kinds import RESULT
+
+    is_there = (check.path / RESULT).exists()
+    return shown(check if is_there else folders.render(check.path), as_json=as_json)
 
 
 def _run_shown(run: "Run", *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ A new kind is a line here, and one in `hxbench.folders` that says who opens it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from hxbench.records.run_directory import MEMORY_NOTE, SWEEP_NOTE
+from hxbench.records.run_directory import ALERTS_NOTE, MEMORY_NOTE, SWEEP_NOTE
 
 RESULT = "result.json"  # what such a folder came to, as certificate.json is what a run came to
 
@@ -25,6 +25,11 @@ class Kind:
     cleared: tuple[str, ...] = ()
 
     @property
+    def named(self) -> str:
+        """Returns what it is called, with its article."""
+        return f"{'an' if self.called[0] in 'aeiou' else 'a'} {self.called}"
+
+    @property
     def page(self) -> str:
         """Returns the name of its page."""
         return f"{self.notebook}.html"
@@ -37,7 +42,8 @@ class Kind:
 
 MEMORY = Kind("memory check", MEMORY_NOTE, "memory", "hx.open_memory")
 SWEEP = Kind("sweep", SWEEP_NOTE, "benchmark", "hx.open_sweep", ("users", "rates"))
-KINDS = (MEMORY, SWEEP)
+ALERTS = Kind("alert drill", ALERTS_NOTE, "alerts", "hx.open_alerts")
+KINDS = (MEMORY, SWEEP, ALERTS)
 
 
 def kind_of(folder: Path) -> Kind | None:

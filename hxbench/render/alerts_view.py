@@ -1,4 +1,4 @@
-"""What an alert drill shows of itself: its events in order, a figure, the last output of its notebook."""
+"""What an alert drill shows of itself: its events in order and a figure."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,7 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.judge.alerts import Course
-from hxbench.judge.verdicts import Verdict, worst
-from hxbench.plan.profile import Profile
 from hxbench.render.figure import BLUE, RED, SHADE, Figure, nothing, panels
-from hxbench.render.run_view import Result
 
 _TITLE = "The alert, from the stop to its end"
 _NAMES = {
@@ -89,15 +86,6 @@ class AlertFigures:
         figure.add_vrect(x0=0, x1=end_s, fillcolor=SHADE, line_width=0, layer="below")
         if self._within_s <= 1.25 * self._found.last_s:
             figure.add_vline(x=self._within_s, line={"color": RED, "width": 1.5, "dash": "dash"})
-
-
-class AlertResult(Result):
-    """What the last cell of a drill's notebook shows; it certifies nothing by itself."""
-
-    def __init__(self, name: str, profile: Profile, found: Sequence[Verdict]) -> None:
-        says = "; ".join(f"{each.id}: {each.verdict}" for each in found)
-        self.data = {"schema": 1, "status": worst([each.verdict for each in found]), "status_reason": says}
-        self.data |= {"run": name, "model": profile.target.model, "profile": profile.name}
 
 
 def _short(text: str) -> str:

@@ -112,8 +112,8 @@ def _opened(path: Path, changed: datetime) -> Found:
     if (path / document).exists():
         return _with_certificate(found, document)
     if not found.is_run:
-        return replace(found, why="holds no run" if kind is None else f"a {kind.called} without a run")
-    called = "" if kind is None else f"a {kind.called}, "
+        return replace(found, why="holds no run" if kind is None else f"{kind.named} without a run")
+    called = "" if kind is None else f"{kind.named}, "
     ending = "not judged yet" if found.ended else "being recorded, or killed"
     return replace(found, why=f"{called}{ending}: `hxbench render` on it writes its {Path(document).stem}")
 

@@ -70,7 +70,7 @@ def verify(run_dir: Path, key_file: Path | None = None, way: Way = RUN) -> Verif
     Raises: DirectoryError when the folder is no run; InputError when the key is none.
     """
     if way is RUN and not any((run_dir / name).exists() for name in _MARKS):
-        others = "".join(f", nor a {kind.called} ({kind.note})" for kind in KINDS)
+        others = "".join(f", nor {kind.named} ({kind.note})" for kind in KINDS)
         raise DirectoryError(f"{run_dir}: not a run: it has none of {', '.join(_MARKS)}{others}")
     key = None if key_file is None else signing.checker(key_file, run_dir)
     held, unread = _held(run_dir / way.document)
