@@ -10,7 +10,6 @@ import pytest
 
 from hxbench.judge import certificate as certificates
 from hxbench.judge.consistency import contradictions
-from hxbench.judge.requests import windows
 from hxbench.records.run_directory import Records
 from tests.records_by_hand import SECOND, frame, records
 
@@ -35,7 +34,7 @@ def watched(
     query = asked or WAITING
     plain = records(trials=trials, profile=profile(asked=query))
     parts, entries = [plain.series], []
-    for trial, start, end in windows(plain)[["trial", "start_ns", "end_ns"]].itertuples(index=False):
+    for trial, start, end in plain.windows[["trial", "start_ns", "end_ns"]].itertuples(index=False):
         ticks = np.arange(start - 3 * SECOND, end + 3 * SECOND, SECOND)
         for name, text, values, hole in (
             ("coverage", 'up{job="llm"}', up, up_gone), ("asked", query["query"], value, gone),
@@ -88,7 +87,7 @@ def test_each_statistic_passes_at_its_limit_and_fails_beyond(
 def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it() -> None:
     mine = verdict(watched({"query": "q", "statistic": "increase", "at_least": 1}, lambda s: 10 * (s + 3)))
     run = watched()
-    length = windows(run).eval("end_ns - start_ns").iloc[0] / SECOND
+    length = run.windows.eval("end_ns - start_ns").iloc[0] / SECOND
     ticks = len(np.arange(-3, length + 3, 1.0))
     assert 10 * (ticks - 1) == pytest.approx(mine["estimate"])
     assert "PASS" == mine["verdict"]
@@ -143,7 +142,7 @@ def test_an_answer_with_a_warning_never_passes_but_one_beyond_the_limit_fails() 
 
 
 def test_samples_have_to_cover_95_percent_of_the_window_to_pass() -> None:
-    length = windows(watched()).eval("end_ns - start_ns").iloc[0] / SECOND
+    length = watched().windows.eval("end_ns - start_ns").iloc[0] / SECOND
     allowed = 0.05 * length + 1  # a gap counts from what its first sample vouches for: two seconds
     assert "PASS" == said(watched(gone=(5, 5 + allowed - 1)))[0]
     found, reason = said(watched(gone=(5, 5 + allowed + 2)))
