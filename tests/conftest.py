@@ -20,7 +20,10 @@ from hxbench.servers.started import StartedServer
 from tests.prometheus import StartedPrometheus, program
 
 CASES = pytest.StashKey[list[str]]()
-TRACED = ("test_record_", "test_servers_", "test_notebooks.py", "test_jupyter.py")
+TRACED = (
+    "test_exhaustion.", "test_footprint.", "test_jupyter.", "test_kills.", "test_notebooks.",
+    "test_record_", "test_servers_",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
