@@ -22,6 +22,10 @@ from tests.loads import PATIENCE_S
 from tests.prometheus import StartedPrometheus, program
 
 CASES = pytest.StashKey[list[str]]()
+TRACED = (
+    "test_drill.", "test_exhaustion.", "test_footprint.", "test_jupyter.", "test_kills.", "test_notebooks.",
+    "test_record_", "test_servers_",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,6 +75,18 @@ def _has(process: psutil.Process, mark: str) -> bool:
         return process.environ().get("TESTS_OF_HXBENCH") == mark
     except psutil.Error:
         return False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def untraced(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Coverage measures the processes that tests start where these are what is tested, and only there.
+
+    Elsewhere they run the same lines, at half the cost and at a user's pace.
+    """
+    with pytest.MonkeyPatch.context() as environment:
+        if not request.path.name.startswith(TRACED):
+            environment.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")

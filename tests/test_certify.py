@@ -127,30 +127,29 @@ def test_the_resources_are_sampled_ten_times_a_second(certified: Certified) -> N
 
 def test_judging_again_without_the_server_gives_the_same_certificate(certified: Certified) -> None:
     before = (certified.path / "certificate.json").read_bytes()
-    done = hxbench("judge", str(certified.path))
-    assert 3 == done.returncode, done.stderr
+    assert 3 == cli.run_command(["judge", str(certified.path)])
     assert before == (certified.path / "certificate.json").read_bytes()
 
 
 def test_the_run_is_verified_wherever_it_is_taken_and_an_edited_number_is_found(
-    certified: Certified, tmp_path: Path
+    certified: Certified, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copy = shutil.copytree(certified.path, tmp_path / "taken home")
-    done = hxbench("verify", str(copy))
-    assert 0 == done.returncode, done.stdout
-    assert f"VERIFIED: {copy} holds what its records give: CONDITIONAL" == done.stdout.splitlines()[-1]
+    status, said = cli.run_command(["verify", str(copy)]), capsys.readouterr().out
+    assert 0 == status, said
+    assert f"VERIFIED: {copy} holds what its records give: CONDITIONAL" == said.splitlines()[-1]
     path = copy / "certificate.json"
     path.write_text(path.read_text().replace('"verdict": "INCONCLUSIVE"', '"verdict": "PASS"', 1))
-    done = hxbench("verify", str(copy))
-    assert 1 == done.returncode
-    assert 'verdict: holds "PASS", the records give "INCONCLUSIVE"' in done.stdout
+    assert 1 == cli.run_command(["verify", str(copy)])
+    assert 'verdict: holds "PASS", the records give "INCONCLUSIVE"' in capsys.readouterr().out
 
 
-def test_show_prints_the_verdicts_and_writes_nothing(certified: Certified) -> None:
+def test_show_prints_the_verdicts_and_writes_nothing(
+    certified: Certified, capsys: pytest.CaptureFixture[str]
+) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in certified.path.rglob("*"))
-    done = hxbench("show", str(certified.path))
-    assert 0 == done.returncode
-    assert "CONDITIONAL" in done.stdout
+    assert 0 == cli.run_command(["show", str(certified.path)])
+    assert "CONDITIONAL" in capsys.readouterr().out
     assert before == sorted((path, path.stat().st_mtime_ns) for path in certified.path.rglob("*"))
 
 

@@ -109,16 +109,18 @@ def test_verifying_puts_a_killed_run_together_first(
 
 def test_an_impossible_limit_fails_with_1(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {p95: 1 us}", CLOSED)
-    status = cli.run_command(["certify", path, "--undecided-ok"])
+    assert 0 == cli.run_command(["run", path])
+    status = cli.run_command(["judge", "outputs/latest"])
     verdict = decided(workplace, "ttft.p95")
     assert (1, "FAIL") == (status, verdict["verdict"]) or verdict["noise"]
 
 
-def test_five_requests_cannot_decide_a_p99_even_when_told_to_go_on(workplace: Path, good: Server) -> None:
+def test_five_requests_cannot_decide_a_p99_even_when_they_are_measured(workplace: Path, good: Server) -> None:
     path = profile(workplace, good, "ttft: {p99: 5 s}", CLOSED.replace("20", "5"))
     assert 2 == cli.run_command(["certify", path])
     assert [] == good.requests
-    assert 3 == cli.run_command(["certify", path, "--undecided-ok"])
+    assert 0 == cli.run_command(["run", path])
+    assert 3 == cli.run_command(["judge", "outputs/latest"])
     verdict = decided(workplace, "ttft.p99")
     assert "INCONCLUSIVE" == verdict["verdict"]
     assert verdict["needed_n"] > 5
@@ -202,16 +204,17 @@ def test_json_is_all_that_stands_on_stdout(good: Server, capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("command", "number", "status"),
+    [("certify", signal.SIGINT, 130), ("run", signal.SIGTERM, 143), ("run", signal.SIGHUP, 129)],
 )
 def test_a_signal_stops_the_load_and_keeps_what_was_measured(
-    number: int, status: int, workplace: Path, capfd: pytest.CaptureFixture[str]
+    command: str, number: int, status: int, workplace: Path
 ) -> None:
     with Server(Behaviour(chat=lambda r: servers.stream(4, 0.05, 0.01))) as server:
         path = profile(workplace, server, "ttft: {p50: 5 s}", "users: 2, warmup: 0 s, measure: 60 s")
-        command = [sys.executable, "-m", "hxbench.cli", "certify", path, "--out", "stopped"]
+        arguments = [sys.executable, "-m", "hxbench.cli", command, path, "--out", "stopped"]
         with subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
             await_load(server, 8, process)
             process.send_signal(number)

@@ -192,7 +192,7 @@ def test_without_a_measured_window_there_are_no_times() -> None:
 
 def test_a_window_without_length_is_none() -> None:
     run = records(requests=3)
-    assert metrics.windows(changed(run, "phases", end_ns=run.phases["start_ns"])).empty
+    assert changed(run, "phases", end_ns=run.phases["start_ns"]).windows.empty
 
 
 def staged_phases(run: Records, *ends_s: float | None) -> Records:
@@ -206,13 +206,13 @@ def staged_phases(run: Records, *ends_s: float | None) -> Records:
 
 def test_the_window_of_stages_is_all_of_them() -> None:
     run = staged_phases(records(requests=3, warmup=0, loop="open"), 1.0, 2.0)
-    assert [[1, START_NS, START_NS + 2 * SECOND]] == metrics.windows(run).to_numpy().tolist()
+    assert [[1, START_NS, START_NS + 2 * SECOND]] == run.windows.to_numpy().tolist()
 
 
 def test_a_window_whose_last_stage_never_ended_is_none() -> None:
-    assert metrics.windows(staged_phases(records(requests=3, warmup=0, loop="open"), 1.0, None)).empty
+    assert staged_phases(records(requests=3, warmup=0, loop="open"), 1.0, None).windows.empty
 
 
 def test_the_window_of_a_trial_is_its_measured_phase() -> None:
     run = records(requests=3, warmup=0, loop="open")
-    assert [[1, START_NS, START_NS + 3 * SECOND // 2]] == metrics.windows(run).to_numpy().tolist()
+    assert [[1, START_NS, START_NS + 3 * SECOND // 2]] == run.windows.to_numpy().tolist()

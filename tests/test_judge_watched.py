@@ -11,7 +11,6 @@ import pytest
 
 from hxbench.judge import certificate as certificates
 from hxbench.judge.consistency import contradictions
-from hxbench.judge.requests import windows
 from hxbench.judge.scraped import RESET_ON_READ
 from hxbench.judge.watched import TAKEN_AWAY
 from hxbench.records.run_directory import Records
@@ -38,7 +37,7 @@ def watched(
     query = asked or WAITING
     plain = records(trials=trials, profile=profile(asked=query))
     parts, entries = [plain.series], []
-    for trial, start, end in windows(plain)[["trial", "start_ns", "end_ns"]].itertuples(index=False):
+    for trial, start, end in plain.windows[["trial", "start_ns", "end_ns"]].itertuples(index=False):
         ticks = np.arange(start - 3 * SECOND, end + 3 * SECOND, SECOND)
         for name, text, values, hole in (
             ("coverage", 'up{job="llm"}', up, up_gone), ("asked", query["query"], value, gone),
@@ -96,7 +95,7 @@ def test_a_gauge_that_begins_anew_for_each_reader_decides_nothing(name: str) -> 
 def test_an_increase_is_the_counters_difference_from_before_the_load_to_after_it() -> None:
     mine = verdict(watched({"query": "q", "statistic": "increase", "at_least": 1}, lambda s: 10 * (s + 3)))
     run = watched()
-    length = windows(run).eval("end_ns - start_ns").iloc[0] / SECOND
+    length = run.windows.eval("end_ns - start_ns").iloc[0] / SECOND
     ticks = len(np.arange(-3, length + 3, 1.0))
     assert 10 * (ticks - 1) == pytest.approx(mine["estimate"])
     assert "PASS" == mine["verdict"]
@@ -165,7 +164,7 @@ def test_an_answer_with_a_warning_never_passes_but_one_beyond_the_limit_fails() 
 
 
 def test_samples_have_to_cover_95_percent_of_the_window_to_pass() -> None:
-    length = windows(watched()).eval("end_ns - start_ns").iloc[0] / SECOND
+    length = watched().windows.eval("end_ns - start_ns").iloc[0] / SECOND
     allowed = math.floor(0.05 * length) + 1  # each second one: the one before a hole vouches for one more
     assert "PASS" == said(watched(gone=(5, 5 + allowed)))[0]
     found, reason = said(watched(gone=(5, 5 + allowed + 1)))
@@ -177,7 +176,7 @@ def test_samples_have_to_cover_95_percent_of_the_window_to_pass() -> None:
 def test_samples_that_cover_95_percent_exactly_are_enough() -> None:
     run = watched(gone=(5, 7))  # of 20 seconds one is not vouched for
     whole = replace(run, phases=run.phases.assign(end_ns=run.phases["start_ns"] + 20 * SECOND))
-    [phase] = windows(whole).itertuples()
+    [phase] = whole.windows.itertuples()
     assert 20 * SECOND == phase.end_ns - phase.start_ns
     assert ("PASS", 19) == (said(whole)[0], verdict(whole)["n"])  # of 21, both ends included
 

@@ -31,8 +31,10 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "certificate": {},
     "benchmark": {"profile": "small.yaml", "users": "1, 2", "measure": "2 s", "run_dir": "sweep"},
     "observability": {"run_dir": "outputs/latest"},
-    "memory": {"profile": "small.yaml", "at_once": "1, 2", "tokens": 4, "run_dir": "memory"},
-}
+    "memory": {
+        "profile": "small.yaml", "checks": "at once", "at_once": "1, 2", "tokens": 4, "run_dir": "memory",
+    },
+}  # fmt: skip
 STATUS = {
     "benchmark": {"MEASURED"},
     "memory": {"PASS", "INCONCLUSIVE"},  # samples may come too seldom on a crowded machine

@@ -74,6 +74,11 @@ def test_what_records_brings_in_no_library_that_judges(code: str) -> None:
     assert set() == imported_by(code) & JUDGING
 
 
+def test_a_process_that_runs_a_notebook_builds_no_grammar() -> None:
+    imported = imported_by("import hxbench.render.headless")
+    assert {"jsonschema"} == imported & {"jsonschema", "lark"}  # which builds it, where JupyterLab is
+
+
 def test_a_table_is_written_without_pandas(tmp_path: Path) -> None:
     code = WRITING.replace("sys.argv[1]", repr(str(tmp_path / "clock.parquet")))
     assert set() == imported_by(code) & JUDGING

@@ -6,6 +6,7 @@ import click
 
 from hxbench import __version__
 from hxbench.cli import alerts, exporting, failures, measuring, memory, outputs, runs, servers, signing
+from hxbench.render.files import spare_the_grammar
 
 _COMMANDS = (
     measuring.certify, measuring.plan, measuring.run, measuring.sweep, memory.memory, alerts.alerts,
@@ -35,6 +36,7 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line and ends the process with the command's status."""
+    spare_the_grammar()
     sys.exit(run_command(sys.argv[1:]))
 
 

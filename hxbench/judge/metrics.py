@@ -19,12 +19,12 @@ import pandas as pd
 
 from hxbench.judge import rates, reads, requests
 from hxbench.judge.measured import Measured
-from hxbench.judge.requests import per_request, windows
+from hxbench.judge.requests import per_request
 from hxbench.judge.resources import resources
 from hxbench.judge.summary import summarised
 from hxbench.records.run_directory import Records
 
-__all__ = ["over_time", "per_request", "resources", "summary", "token_gaps", "windows"]
+__all__ = ["over_time", "per_request", "resources", "summary", "token_gaps"]
 
 
 def token_gaps(records: Records) -> pd.DataFrame:

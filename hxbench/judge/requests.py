@@ -26,20 +26,9 @@ _COPIED = [
 ]  # fmt: skip
 
 
-def windows(records: Records) -> pd.DataFrame:
-    """Returns trial, start_ns, end_ns of the measured windows, over all their stages.
-
-    A trial that never came to the end of the last one it began has none.
-    """
-    measured = records.phases[records.phases["phase"] == "measure"]
-    begun = measured.groupby("trial", as_index=False).agg({"start_ns": "min", "end_ns": "max"})
-    ended = ~begun["trial"].isin(measured.loc[measured["end_ns"].isna(), "trial"])
-    return begun[ended & (begun["end_ns"] > begun["start_ns"])].reset_index(drop=True)
-
-
 def window_lengths(records: Records) -> dict[int, float]:
     """Returns the seconds of each trial's measured window."""
-    found = windows(records)
+    found = records.windows
     lengths_s = (found["end_ns"] - found["start_ns"]).to_numpy(dtype="int64") / NANOSECONDS
     return {int(trial): float(length) for trial, length in zip(found["trial"], lengths_s, strict=True)}
 
@@ -86,14 +75,14 @@ def _in_schedule_order(requests: pd.DataFrame, schedule: pd.DataFrame) -> pd.Dat
 
 def zero_ns(records: Records, trials: pd.Series) -> pd.Series:
     """Returns the stamp that is 0 s of each trial: the start of its measured window, null without one."""
-    starts = windows(records).set_index("trial")["start_ns"]
+    starts = records.windows.set_index("trial")["start_ns"]
     return pd.Series(trials.map(starts), dtype="Int64")
 
 
 def _attempted(records: Records, frame: pd.DataFrame, *, is_open: bool) -> pd.Series:
     never_sent = (frame["outcome"] == "cancelled") & np.isnan(frame["dispatched_s"])
     if is_open:
-        ends = windows(records).set_index("trial")
+        ends = records.windows.set_index("trial")
         length_s = seconds(frame["trial"].map(ends["end_ns"] - ends["start_ns"]).astype("Int64"))
         never_sent &= ~(frame["due_s"] < length_s)
     return pd.Series((frame["phase"] == "measure") & ~never_sent, dtype=bool)

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,17 @@ class Records:
     calibration: Mapping[str, Any] = field(default_factory=dict)  # empty when the run was not calibrated
     watched: Sequence[Mapping[str, Any]] = ()  # what Prometheus was asked, one a trial and query
     schedule_sha256: str | None = None  # of the file; None for records that were never stored
+
+    @cached_property
+    def windows(self) -> "pd.DataFrame":
+        """Returns trial, start_ns, end_ns of the measured windows, over all their stages.
+
+        A trial that never came to the end of the last one it began has none.
+        """
+        measured = self.phases[self.phases["phase"] == "measure"]
+        begun = measured.groupby("trial", as_index=False).agg({"start_ns": "min", "end_ns": "max"})
+        ended = ~begun["trial"].isin(measured.loc[measured["end_ns"].isna(), "trial"])
+        return begun[ended & (begun["end_ns"] > begun["start_ns"])].reset_index(drop=True)
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{name} {len(getattr(self, name))}" for name in TABLES)

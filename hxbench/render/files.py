@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,15 @@ def write_whole(path: Path, content: str | bytes) -> None:
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         raise DirectoryError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def spare_the_grammar() -> None:
+    """Keeps a library that nobody here asks from being imported; for a process that is hxbench's alone.
+
+    nbformat imports jsonschema, which imports rfc3987_syntax where there is one, which builds a grammar of
+    international addresses as it is imported: over a second of a core. Without it jsonschema checks no `iri`.
+    """
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # how Python is told: no such module
 
 
 def read_notebook(path: Path) -> Any:

@@ -9,7 +9,6 @@ import pandas as pd
 
 from hxbench.judge import diagnosis
 from hxbench.judge.evidence import QUANTILES
-from hxbench.judge.metrics import windows
 from hxbench.plan.objectives import Objective
 from hxbench.plan.profile import Profile
 from hxbench.plan.prometheus import COVERAGE
@@ -148,7 +147,7 @@ def _limit(objective: Objective) -> Limit:
 
 def spans(records: Records) -> list[Span]:
     """Returns the phases of the first trial that was measured, in seconds since its measured phase began."""
-    found = windows(records)
+    found = records.windows
     if found.empty:
         return []
     first = found.iloc[0]
