@@ -150,7 +150,7 @@ def chromium(repository: Path, unavailable: Callable[[str], NoReturn]) -> Iterat
 def prometheus(
     tmp_path_factory: pytest.TempPathFactory, repository: Path, unavailable: Callable[[str], NoReturn]
 ) -> Iterator[StartedPrometheus]:
-    """A real Prometheus that scrapes nothing but itself, as the job `self`, until it is told to."""
+    """A real Prometheus; what it scrapes is what the last test told it to, at first itself."""
     path = program(repository) or unavailable("no prometheus: make services")
     started = StartedPrometheus(path, tmp_path_factory.mktemp("prometheus"), {})
     try:

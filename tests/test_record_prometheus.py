@@ -240,6 +240,7 @@ def test_a_long_range_is_asked_in_parts_that_prometheus_takes() -> None:
 
 
 def test_a_real_prometheus_answers_what_was_asked(prometheus: StartedPrometheus) -> None:
+    prometheus.scrape({"self": prometheus.url.removeprefix("http://")})
     client, now = Client(prometheus.url, None, 60), time.time()
     [clock] = client.instant("time()").points
     assert abs(clock.value - now) < 60
