@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import cached_property
@@ -15,10 +15,9 @@ import pandas as pd
 from hxbench.alert_recording import AlertRecording
 from hxbench.errors import DirectoryError, EvidenceError, InputError
 from hxbench.judge.alerts import Course, contradictions, course, verdicts
-from hxbench.judge.results import document
 from hxbench.judge.verdicts import Verdict
 from hxbench.plan.alerts import Alerts
-from hxbench.plan.layers import Resolved, resolve, written_sha256
+from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.profile import Profile
 from hxbench.plan.prometheus import Prometheus
 from hxbench.record import lock
@@ -30,36 +29,17 @@ from hxbench.records import run_directory
 from hxbench.records.kinds import ALERTS
 from hxbench.records.run_directory import write_json
 from hxbench.render.alerts_view import AlertFigures, timeline
+from hxbench.render.check_view import Check
 from hxbench.render.files import strict_json
 from hxbench.render.progress import View, view
-from hxbench.render.run_view import Result
-from hxbench.render.tables import Table, aligned, verdict_table
 
 Read = TypeVar("Read")
 
 
-class Drill:
+class Drill(Check):
     """A recorded alert drill. Nothing here needs a server; every verdict comes anew from the events."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def profile(self) -> Profile:
-        return resolve(self.path / "profile.yaml").profile
-
-    @property
-    def profile_sha256(self) -> str:
-        return written_sha256(self.path / "profile.yaml")
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return run_directory.facts(self.path)
-
-    @property
-    def ending(self) -> Mapping[str, Any]:
-        """How the drill ended: its state, why, and the signal that stopped it if one did."""
-        return run_directory.ending(self.path)
+    kind = ALERTS
 
     @cached_property
     def section(self) -> Alerts:
@@ -98,10 +78,6 @@ class Drill:
         is_whole = self.ending["state"] == "complete"
         return self._made(lambda: list(contradictions(self.events, is_whole=is_whole)))
 
-    @property
-    def verdicts(self) -> Table:
-        return verdict_table({"verdicts": [each.as_dict() for each in self.found], "catalogue": []})
-
     @cached_property
     def timeline(self) -> pd.DataFrame:
         """One row an event: `event`, `since_stop_s`, `said`."""
@@ -113,32 +89,8 @@ class Drill:
         return self.timeline
 
     @cached_property
-    def document(self) -> dict[str, Any]:
-        """What result.json holds: status, verdicts, and the events that they rest on."""
-        return document(self, ALERTS)
-
-    @cached_property
     def figures(self) -> AlertFigures:
         return AlertFigures(self.timeline, self._course, self.section.within)
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that stopped the drill; None when it went on to its end."""
-        number = self.ending.get("signal")
-        return None if number is None else int(number)
-
-    def result(self) -> Result:
-        """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
-        return Result(self.document)
-
-    def __repr__(self) -> str:
-        rows = self.verdicts.drop(columns=["Interval", "n"])
-        return "\n".join(
-            [*aligned([list(rows.columns), *rows.to_numpy().tolist()]), f"alert drill {self.path}"]
-        )
-
-    def _repr_html_(self) -> str:
-        return self.verdicts._repr_html_()
 
 
 def open_alerts(path: str | Path) -> Drill:

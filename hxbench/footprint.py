@@ -14,12 +14,11 @@ from hxbench import memory_recording, units
 from hxbench.errors import DirectoryError, EvidenceError, IncompleteError, InputError
 from hxbench.judge import memory_consistency as consistency
 from hxbench.judge.memory import Footprint, footprint, verdicts
-from hxbench.judge.results import document
 from hxbench.judge.verdicts import Verdict
 from hxbench.memory_recording import MemoryRecording
-from hxbench.plan.layers import Resolved, resolve, written_sha256
+from hxbench.plan.layers import Resolved, resolve
 from hxbench.plan.memory import DEFAULT_CHECKS, Step, steps
-from hxbench.plan.profile import EMBEDDED, Profile
+from hxbench.plan.profile import EMBEDDED
 from hxbench.record import lock
 from hxbench.record.supervisor import stop_signals
 from hxbench.recording import outputs
@@ -27,35 +26,18 @@ from hxbench.records import run_directory, tables
 from hxbench.records.kinds import MEMORY
 from hxbench.records.run_directory import write_json
 from hxbench.records.schemas import PHASES, SERIES
+from hxbench.render.check_view import Check
 from hxbench.render.files import read_json
-from hxbench.render.memory_view import MemoryFigures, footprint_table, memory_table
+from hxbench.render.memory_view import MemoryFigures, footprint_table
 from hxbench.render.progress import View, view
-from hxbench.render.run_view import Result
-from hxbench.render.tables import Table, aligned
+from hxbench.render.tables import Table
 from hxbench.servers.model import model_file
 
 
-class Memory:
+class Memory(Check):
     """A recorded memory check. Nothing here needs the server; every number comes anew from the records."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def profile(self) -> Profile:
-        return resolve(self.path / "profile.yaml").profile
-
-    @cached_property
-    def profile_sha256(self) -> str:
-        return written_sha256(self.path / "profile.yaml")
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return run_directory.facts(self.path)
-
-    @property
-    def ending(self) -> Mapping[str, Any]:
-        return run_directory.ending(self.path)
+    kind = MEMORY
 
     @cached_property
     def _note(self) -> Mapping[str, Any]:
@@ -100,10 +82,6 @@ class Memory:
     def found(self) -> list[Verdict]:
         return verdicts(self.footprints, self._note["loaded_bytes"], self.profile.objectives)
 
-    @property
-    def verdicts(self) -> Table:
-        return memory_table(self.found)
-
     @cached_property
     def contradictions(self) -> list[str]:
         """One sentence for each thing in the records that no check can have measured."""
@@ -114,11 +92,6 @@ class Memory:
                 self.profile, steps, self.series, self.phases, self.exchanges, self.facts, is_whole
             )
         )
-
-    @cached_property
-    def document(self) -> dict[str, Any]:
-        """What result.json holds: status, verdicts, numbers, and what they rest on."""
-        return document(self, MEMORY)
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -143,23 +116,6 @@ class Memory:
     @cached_property
     def figures(self) -> MemoryFigures:
         return MemoryFigures(self.series, self.phases, self._note["steps"])
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that stopped the check; None when it went on to its end."""
-        number = self.ending.get("signal")
-        return None if number is None else int(number)
-
-    def result(self) -> Result:
-        """Returns the last output of a notebook: what it came to, for whoever runs it headless."""
-        return Result(self.document)
-
-    def __repr__(self) -> str:
-        rows = self.verdicts.drop(columns=["Interval", "n"])
-        return "\n".join([*aligned([list(rows.columns), *rows.to_numpy().tolist()]), f"memory {self.path}"])
-
-    def _repr_html_(self) -> str:
-        return self.verdicts._repr_html_()
 
 
 def open_memory(path: str | Path) -> Memory:

@@ -89,7 +89,7 @@ def test_four_servers_are_sampled_as_one_and_answer_one_request_each(recorded: P
 
 def test_a_check_shows_itself_as_text_table_figure_and_result(recorded: Path) -> None:
     check = hx.open_memory(recorded)
-    assert f"memory {recorded}" == repr(check).splitlines()[-1]
+    assert f"memory check {recorded}" == repr(check).splitlines()[-1]
     assert "Memory, 4 servers to one" in check._repr_html_()
     assert ["at once", "at once", "growth", "own servers", "one server"] == check.table["Step"].tolist()
     assert ["at once, 1 at a time", "at once, 2 at a time"] == [

@@ -116,6 +116,11 @@ def test_the_limits_of_r39_hold_for_servers_of_their_own(limit: float, verdict: 
     four = seen(OWN, lambda at: 1200 + 0 * at)  # together: no server holds so much
     found = judged(seen(GROWTH), four, loaded=limit * MB, peak=str(limit))
     assert (verdict, verdict) == (found["memory_loaded.largest"].verdict, found["memory.peak"].verdict)
+    assert "of the one server" == found["memory.peak"].reason
+    assert (
+        "the largest of 2 servers, one after the other"
+        == judged(seen(GROWTH), seen(SHARED), peak="1")["memory.peak"].reason
+    )
 
 
 @pytest.mark.parametrize(("a_cycle", "verdict"), [(20, "FAIL"), (0, "PASS")])

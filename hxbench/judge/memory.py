@@ -198,7 +198,8 @@ def _ratio(own: float | None, shared: float | None) -> float | None:
 
 def _largest(limit: Objective, of: Sequence[Footprint], seen: Sequence[float | None]) -> Verdict:
     largest = max((value for value in seen if value is not None), default=None)
-    return _decided("R3.9", limit, largest, of, f"the largest of {len(of)} servers, one after the other")
+    said = f"the largest of {len(of)} servers, one after the other" if len(of) > 1 else "of the one server"
+    return _decided("R3.9", limit, largest, of, said)
 
 
 def _leak(of: Footprint) -> Verdict:

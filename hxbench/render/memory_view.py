@@ -6,19 +6,13 @@ import pandas as pd
 
 from hxbench import units
 from hxbench.judge.memory import Footprint
-from hxbench.judge.verdicts import Verdict
 from hxbench.plan.memory import Step
 from hxbench.render.figure import Figure, nothing, panels
 from hxbench.render.figures.time_axis import binned, line
-from hxbench.render.tables import Table, verdict_table
+from hxbench.render.tables import Table
 
 _TITLE = "Memory of the servers, step by step"
 _HEADS = ("Step", "At a time", "Answers", "Idle", "Peak", "Peak, PSS", "Grown", "Grown when warm", "Remark")
-
-
-def memory_table(found: Sequence[Verdict]) -> Table:
-    """Returns the verdicts as ready text, what did not pass first."""
-    return verdict_table({"verdicts": [each.as_dict() for each in found], "catalogue": []})
 
 
 def footprint_table(footprints: Sequence[Footprint]) -> Table:
