@@ -50,6 +50,7 @@ class StartedPrometheus(Started):
         self, path: str, folder: Path, jobs: Mapping[str, str], more: Mapping[str, Any] | None = None
     ) -> None:
         self._folder, self._more = folder, more or {}
+        self._targets: dict[str, list[str]] = {}
         self._configure(jobs)
         super().__init__(
             [
@@ -88,8 +89,13 @@ class StartedPrometheus(Started):
         )
 
     def _configure(self, jobs: Mapping[str, str]) -> None:
-        """Writes the configuration; JSON is YAML."""
-        each = [{"job_name": name, "static_configs": [{"targets": [at]}]} for name, at in jobs.items()]
+        """Writes the configuration; JSON is YAML.
+
+        An earlier job keeps its name without a target: of one that is removed whole Prometheus keeps the last
+        values for five minutes, also beside those of its next target.
+        """
+        self._targets = {name: [] for name in self._targets} | {name: [at] for name, at in jobs.items()}
+        each = [{"job_name": name, "static_configs": [{"targets": at}]} for name, at in self._targets.items()]
         times = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
         config = {"global": times, "scrape_configs": each, **self._more}
         (self._folder / "prometheus.yml").write_text(json.dumps(config))
