@@ -281,3 +281,24 @@ def test_notes_that_are_not_the_profiles_or_the_series_contradict_them() -> None
     assert [
         "records/prometheus.json: other samples of asked in trial 1 than in series.parquet"
     ] == contradictions(watched(samples=5))
+
+
+def test_largest_smallest_and_last_are_taken_of_samples_that_differ() -> None:
+    def rising_with_a_dent(at_s: Any) -> Any:
+        return np.where(np.abs(at_s - 5) < 0.1, 0.5, 1 + at_s / 100)
+
+    run = watched()
+    inside = run.windows.eval("end_ns - start_ns").iloc[0] // SECOND  # the last sample's second
+    expected = {"max": 1 + inside / 100, "min": 0.5, "last": 1 + inside / 100}
+    for statistic, value in expected.items():
+        found = verdict(watched({"query": "q", "statistic": statistic, "at_most": 9}, rising_with_a_dent))
+        assert value == pytest.approx(found["estimate"]), statistic
+    falling = watched({"query": "q", "statistic": "last", "at_most": 9}, lambda at_s: 2 - at_s / 100)
+    assert 2 - inside / 100 == pytest.approx(verdict(falling)["estimate"])
+
+
+def test_a_mean_of_several_trials_needs_one_sample_each() -> None:
+    mean = {"query": "q", "statistic": "mean", "at_most": 4}
+    several, one = verdict(watched(mean, trials=3)), verdict(watched(mean, gone=(2, 1000)))
+    assert ("PASS", 3.0) == (several["verdict"], several["estimate"])
+    assert "INCONCLUSIVE" == one["verdict"]
