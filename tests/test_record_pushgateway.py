@@ -101,6 +101,7 @@ def test_the_path_of_an_address_stays_in_front() -> None:
 def test_every_empty_answer_of_success_will_do(status: int) -> None:
     with Gateway(lambda _: [plain(status, "")]) as server:
         push(server.url)
+        assert ["PUT"] == [each.method for each in server.requests]
 
 
 @pytest.mark.parametrize("case", REFUSED)
